@@ -1,0 +1,1 @@
+"""Comity: the kernel for fleets of AI agents."""

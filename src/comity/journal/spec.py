@@ -1,0 +1,84 @@
+"""What a tool and an agent declare: values that decorators leave on functions and that hands, kernel and gates read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+import msgspec
+
+
+class Effect(StrEnum):
+    """What performing a call does to the world, and so how a doubt about it is resolved (promise P2)."""
+
+    PURE = "pure"
+    READ = "read"
+    IDEMPOTENT = "idempotent"
+    RECONCILABLE = "reconcilable"
+    REVERSIBLE = "reversible"
+    IRREVERSIBLE = "irreversible"
+
+    @property
+    def acts(self) -> bool:
+        """Tell whether the world may change: all classes but `pure` and `read`."""
+        return self not in (Effect.PURE, Effect.READ)
+
+
+Divergence = Literal["park", "fork", "rethink"]
+
+
+class ToolSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tool as its author declared it.
+
+    `once` lists argument paths (`order.id`) that make two calls the same act; `once_per` is `task`, `session`, `tenant` or a window such
+    as `24h`. `reconcile`, `compensate` and `verify` name other tools of the same file. `schema` is the JSON Schema of the arguments.
+    """
+
+    name: str
+    effect: Effect = Effect.IRREVERSIBLE
+    description: str = ""
+    schema: dict[str, Any] = {}
+    once: tuple[str, ...] = ()
+    once_per: str = "task"
+    reconcile: str = ""
+    compensate: str = ""
+    verify: str = ""
+    visible_within_s: float = 0.0
+    key_window_s: float = 0.0
+
+
+class AgentSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An agent as its author declared it: a coroutine function (`kind` code) or a declarative loop (`kind` harness)."""
+
+    name: str
+    kind: Literal["code", "harness"] = "code"
+    version: str = ""
+    description: str = ""
+    instructions: str = ""
+    model: str = ""
+    tools: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    on_divergence: Divergence = "park"
+    queue: str = "default"
+    concurrency_limit: int = 0
+    turns_max: int = 0
+
+
+class Program(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one agent file offers: its agents, its tools, and the digest of its code.
+
+    `file` is an absolute path; the version of an agent is its declared label, else the first 12 hex digits of `digest`.
+    """
+
+    file: str
+    digest: str
+    agents: tuple[AgentSpec, ...]
+    tools: tuple[ToolSpec, ...]
+
+    def agent(self, name: str) -> AgentSpec | None:
+        """Return the agent of that name, or None."""
+        return next((spec for spec in self.agents if spec.name == name), None)
+
+    def tool(self, name: str) -> ToolSpec | None:
+        """Return the tool of that name, or None."""
+        return next((spec for spec in self.tools if spec.name == name), None)

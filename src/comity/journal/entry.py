@@ -88,6 +88,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """A call ended. `call` is its intent's seq; 0 where the call needed no intent: then `asked` stands here.
 
     `status` unknown leaves the call in doubt until a `Resolved`. `happened` is False where the effect is known not to have happened.
+    `verified` held keeps the delivery back until a `Verified`. `same_as` names the call whose outcome answers this one.
     """
 
     call: int
@@ -102,6 +103,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag=4):
     retry: Retry = "never"
     happened: bool = True
     same_as: str = ""
+    verified: Literal["unknown", "held"] = "unknown"
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, tag=5):

@@ -14,7 +14,7 @@ from comity.journal.call import Attempt, Call, Permit
 from comity.journal.entry import Entry, Logged
 from comity.journal.protocol import Delta, Stepped, ToBrain
 from comity.journal.segment import Segment
-from comity.journal.spec import ToolSpec
+from comity.journal.spec import Program, ToolSpec
 from comity.journal.task import State, TaskRow
 from comity.journal.unit import Answer, Message, StateRow, StateWrite, Unit
 from comity.journal.verdict import Verdict
@@ -96,6 +96,10 @@ class Store(Protocol):
 
     async def inbox(self, task: Id) -> list[Message]:
         """Return the messages that no entry has consumed, oldest first."""
+        ...
+
+    async def mail(self, node: Id) -> list[Id]:
+        """Return the tasks that `node` holds (running or cancelling) and that have messages no entry has consumed."""
         ...
 
     async def state(self, namespace: str, key: str) -> StateRow | None:
@@ -264,6 +268,14 @@ class Brains(Protocol):
         Raises:
             UsageError: the agent is not there or its file cannot be loaded: the task fails with that.
         """
+        ...
+
+
+class Programs(Protocol):
+    """Knows which agent file offers which agent."""
+
+    async def find(self, agent: str) -> Program | None:
+        """Return the program that offers `agent`, or None where nobody registered one."""
         ...
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from comity.core.ids import Id
-from comity.journal.budget import Budget, Grant
+from comity.journal.entry import Entry
 
 
 class State(StrEnum):
@@ -77,7 +77,10 @@ running one; its row says `cancelling` so that people see it."""
 
 
 class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is asked for when a task is created; `dedupe` (unique for a tenant) makes creation happen once."""
+    """What is asked for when a task is created; `dedupe` (unique for a tenant) makes creation happen once.
+
+    `entries` are the journal's first, numbered from 1: a `Created`, for a fork also what it copies; the row's `last_seq` is their count.
+    """
 
     id: Id
     agent: str
@@ -92,8 +95,7 @@ class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
     concurrency_key: str = ""
     concurrency_limit: int = 0
     parent: Id = b""
-    budget: Budget = Budget()
-    grant: Grant = Grant()
+    entries: tuple[Entry, ...] = ()
 
 
 class TaskRow(msgspec.Struct, frozen=True):

@@ -60,6 +60,9 @@ $(BENCH_VENV)/.installed: $(BENCH_VENV)/.locked pyproject.toml
 	$(call install_comity,$(BENCH_VENV))
 	@touch $@
 
+# $(call quietly,command): its output is printed only if it fails.
+quietly = out=$$($(1) 2>&1) || { echo "$$out"; exit 1; }
+
 # ---- run -------------------------------------------------------------------------------------------------
 
 demo: setup
@@ -70,7 +73,7 @@ test: setup lint
 	@echo "test: pytest, without the slow sweeps"
 	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
-test-all: export SWEEP := $(SWEEP)
+# SWEEP=n reaches the tests through the environment, as make does with what its command line sets.
 test-all: setup lint
 	@echo "test-all: pytest, with the slow sweeps"
 	@$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
@@ -85,11 +88,11 @@ lint: setup
 	@echo "lint: ruff format"
 	@$(BIN)/ruff format --quiet --check .
 	@echo "lint: mypy"
-	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/mypy --strict --no-error-summary src tools
 	@echo "lint: layers"
-	@$(BIN)/python tools/layers.py
+	@$(call quietly,$(BIN)/lint-imports --no-logo --cache-dir build/import-linter)
 	@echo "lint: deptry"
-	@$(BIN)/deptry src
+	@$(call quietly,$(BIN)/deptry --no-ansi src)
 	@echo "lint: tidy"
 	@$(BIN)/python tools/tidy.py
 
@@ -115,5 +118,5 @@ lock: $(UV_VENV)/bin/uv
 
 clean:
 	@echo "clean: environments, caches, builds"
-	@rm -rf $(VENV) $(BENCH_VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache
+	@rm -rf $(VENV) $(BENCH_VENV) build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,7 +1,9 @@
-"""What holds for every test: one hypothesis profile, a printed seed, and no network but loopback."""
+"""What holds for every test: coroutines run, one hypothesis profile, a printed seed, no network but loopback."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import ipaddress
 import random
 import sys
@@ -19,6 +21,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("hypothesis_seed") is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
     sys.addaudithook(refuse_network)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine function to its end, on an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:

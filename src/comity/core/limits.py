@@ -23,3 +23,5 @@ LEASE_MARGIN_S: Final = 2.0
 AFFINITY_GRACE_S: Final = 0.25
 ENTRY_FORMAT: Final = 1
 """Version of the entry format, written into each task's first entry."""
+NEVER_US: Final = 2**62
+"""A moment that does not come: when a task is due that waits for something else than time."""

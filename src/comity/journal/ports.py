@@ -136,18 +136,39 @@ class Store(Protocol):
     async def take(self, node: Id, lease_id: Id, queues: Sequence[str], limit: int) -> list[TaskRow]:
         """Take up to `limit` tasks that are due, each with a new epoch, and return their rows.
 
-        Due: `queued`, or `waiting` or `cancelling` without a holder, with `not_before_us` in the past by the store's clock; of higher
-        priority first, then oldest. A task whose session has another task begun and not ended is left, and one over its concurrency
-        limit; one last held by another live node is left until `AFFINITY_GRACE_S` after it became due. `queues` empty: all.
+        Due: `queued`, or `waiting`, or `cancelling` without a holder, with `not_before_us` (`NEVER_US` where only a message
+        wakes it) in the past by the store's clock; of higher priority first, then oldest. A task whose session has
+        another task begun and not ended is left, and one over its concurrency limit; one last held by another live node is
+        left until `AFFINITY_GRACE_S` after it became due. `queues` empty: all. A taken task is `running` (one that was
+        `cancelling` stays so), with reason "" and `not_before_us` 0. A node whose lease ran out, was replaced or was
+        declared dead takes nothing.
         """
         ...
 
     async def next_due_us(self) -> int | None:
-        """Return when the next task becomes due by its timer, by the store's clock; None where none has one."""
+        """Return when the next task becomes due by its timer, or its affinity ends, by the store's clock; else None.
+
+        Only moments still to come count: ask before `take`, and none is missed.
+        """
         ...
 
     async def now_us(self) -> int:
         """Return the store's clock."""
+        ...
+
+    async def lineage(self) -> str:
+        """Return a name that changes when the store is restored or failed over: acknowledged entries may be gone then."""
+        ...
+
+    async def sequence(self, node: Id, lease_id: Id, limit: int = 10_000) -> int:
+        """Give up to `limit` committed entries their leaf in the log's tree, in order of position; return the tree's size.
+
+        One node at a time does so: where another live one is the sequencer, nothing changes.
+        """
+        ...
+
+    async def leaves(self, start: int = 0, limit: int = 100_000) -> list[Digest]:
+        """Return leaf hashes of the log's tree from index `start` on."""
         ...
 
     def watch(self, on_news: Callable[[], None]) -> Callable[[], None]:

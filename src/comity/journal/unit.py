@@ -101,7 +101,8 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
 class Transition(msgspec.Struct, frozen=True):
     """The subject task's new state. A state that holds no worker (all but running and cancelling) gives the lease up.
 
-    `incarnation` None keeps the row's.
+    `incarnation` and `agent_version` None keep the row's. The state may be the one it has (to write these two). A
+    `waiting` task that only a message wakes has `not_before_us` `NEVER_US`.
     """
 
     state: State

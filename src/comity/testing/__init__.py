@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from comity.testing.clock import FakeClock, FakeEntropy
+    from comity.testing.memory import MemoryStore
 
-__all__ = ["FakeClock", "FakeEntropy"]
+__all__ = ["FakeClock", "FakeEntropy", "MemoryStore"]
 
 _HOME = {
     "FakeClock": "comity.testing.clock",
     "FakeEntropy": "comity.testing.clock",
+    "MemoryStore": "comity.testing.memory",
 }
 
 

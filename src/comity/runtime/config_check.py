@@ -1,0 +1,74 @@
+"""What is fine alone and wrong together: stores, leases, upstreams and models that do not fit each other."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from comity.core.errors import UsageError
+from comity.models.settings import ModelEntry, Upstream
+from comity.runtime.config_keys import Tree, guess, shown
+from comity.runtime.config_sections import NodeSection, Sections
+
+STORE_SCHEMES = ("sqlite", "postgresql", "postgres")
+
+
+def check(sections: Sections, tree: Tree) -> None:
+    """Refuse what does not fit.
+
+    Raises:
+        UsageError: it names key, value and place.
+    """
+    _check_store(sections.store.url, tree.source(("store", "url")))
+    _check_node(sections.node, tree.source(("node", "lease_margin_s")))
+    for name, upstream in sections.upstreams.items():
+        _check_upstream(name, upstream, tree)
+    for name, model in sections.models.items():
+        _check_model(name, model, sections, tree)
+
+
+def _check_store(url: str, source: str) -> None:
+    scheme, colon, _ = url.partition("://")
+    if colon and scheme in STORE_SCHEMES:
+        return
+    hint = guess(scheme, STORE_SCHEMES) if colon else "for instance `sqlite:////var/lib/comity/comity.db`"
+    text = f"`store.url`: unknown kind of store `{scheme[:40]}` ({source})"
+    raise UsageError("bad_store_url", text, hint=hint)
+
+
+def _check_node(node: NodeSection, source: str) -> None:
+    if node.lease_margin_s >= node.lease_s:
+        given = f"`{node.lease_margin_s:g}` and `{node.lease_s:g}`"
+        text = f"`node.lease_margin_s` must be less than `node.lease_s`, not {given} ({source})"
+        raise UsageError("bad_value", text, hint="a fifth of the lease is a good margin")
+
+
+def _check_upstream(name: str, upstream: Upstream, tree: Tree) -> None:
+    try:
+        parts = urlsplit(upstream.base_url)
+        is_fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        is_fine = is_fine and not (parts.query or parts.fragment)
+    except ValueError:
+        is_fine = False
+    if not is_fine:
+        key = ("upstreams", name, "base_url")
+        text = f"`{shown(key)}` must be an http or https URL, not `{upstream.base_url[:60]}` ({tree.source(key)})"
+        raise UsageError("bad_value", text, hint='for instance `base_url = "https://api.openai.com/v1"`')
+
+
+def _check_model(name: str, model: ModelEntry, sections: Sections, tree: Tree) -> None:
+    key = ("models", name)
+    if model.scripted:
+        file, _, script = model.scripted.rpartition(":")
+        if not file or not script or model.upstream or model.model:
+            text = f"`{shown(key)}` must have `scripted` alone, or `upstream` and `model` ({tree.source(key)})"
+            raise UsageError(
+                "bad_value", text, hint='write `scripted = "FILE:NAME"`, a scripted model of a Python file'
+            )
+    elif not model.upstream or not model.model:
+        missing = "upstream" if not model.upstream else "model"
+        text = f"`{shown((*key, missing))}` is missing ({tree.source(key)})"
+        raise UsageError("missing_key", text, hint="a model has `upstream` and `model`, or `scripted`")
+    elif model.upstream not in sections.upstreams:
+        named = (*key, "upstream")
+        text = f"`{shown(named)}`: there is no `[upstreams.{model.upstream}]` ({tree.source(named)})"
+        raise UsageError("unknown_upstream", text, hint=guess(model.upstream, sections.upstreams))

@@ -1,0 +1,80 @@
+"""What `comity init` writes: a `comity.toml` with every key, its default and a word on it, all of it commented out."""
+
+from __future__ import annotations
+
+
+def init_text() -> str:
+    """Return a commented `comity.toml`: it loads as it stands, and so it does with each `# key = …` uncommented."""
+    return _TEXT
+
+
+_TEXT = """\
+# comity.toml: the settings of Comity. Every line is a comment until you remove its "# ".
+#
+# A value comes from a flag, else from the environment (COMITY_NODE__WORKERS=4 is `workers` of `[node]`), else from this
+# file, else it is the default that stands here. `comity config show` tells which. No secrets here: name the environment
+# variable that holds one.
+
+[store]
+# SQLite on this machine, or PostgreSQL for several. Default: comity.db in COMITY_HOME (~/.local/share/comity).
+# url = "sqlite:////var/lib/comity/comity.db"
+# url = "postgresql://comity@db.internal/comity"          # password: PGPASSWORD or ~/.pgpass
+
+[node]
+# workers = 8              # tasks that run at the same time
+# queues = []              # queues to take tasks from; none named: all
+# hand_env = []            # environment variables that tools see, for instance ["GITHUB_TOKEN"]
+# lease_s = 10.0           # a node that is silent this long loses its tasks to others
+# lease_margin_s = 2.0     # it starts nothing in this last part of its lease
+# permit_s = 5.0           # an attempt must start this soon after it was allowed
+# linger_s = 2.0           # how long the process of a waiting task is kept
+# drain_s = 30.0           # how long a node that shuts down waits for what it began
+
+# Models, by the name that agents use. Without any, OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL give `default`.
+# [models.default]
+# upstream = "openai"
+# model = "gpt-5-mini"
+# output_tokens_max = 8192       # the most that one answer may have; reserved from the budget before each call
+# context_tokens_max = 400000    # the model's window; no limit is known where this is absent
+
+# [models.rehearsed]
+# scripted = "agent.py:answers"  # a scripted model: a function in a Python file, for tests
+
+# [upstreams.openai]
+# base_url = "https://api.openai.com/v1"
+# api_key_env = "OPENAI_API_KEY"
+# timeout_s = 600.0              # the longest silence within an answer
+# connect_timeout_s = 10.0
+# output_limit = "auto"          # what the server calls its limit: "max_tokens" or "max_completion_tokens"
+# echo_reasoning = false         # send a model's earlier reasoning back to it
+# proxy = ""
+
+# Prices by model id, in US dollars for a million tokens. A budget in dollars needs them.
+# [prices."gpt-5-mini"]
+# usd_per_mtok_in = 0.25
+# usd_per_mtok_out = 2.0
+
+# [agents.clerk]
+# file = "clerk.py"              # from the folder of this file
+# concurrency_limit = 0          # tasks of this agent that run at a time, over all nodes; 0 is no limit
+# on_divergence = "park"         # when code and journal disagree: "park", "fork" or "rethink"
+
+# [agents.clerk.budget]          # for each task and all below it; an absent key is no limit
+# tokens = 200000
+# usd = 1.5
+# wall_s = 3600.0
+# context_tokens = 100000
+# calls = { model = 100, irreversible = 1 }
+
+# [tools.pay]
+# effect = "irreversible"        # only stricter than what the tool's author declared
+# visible_within_s = 5.0         # how long its effect may take to show where `reconcile` looks
+
+# [limits]
+# concurrency = { "customer-api" = 4 }   # tasks of this concurrency key that run at a time, over all nodes
+
+# Nothing to set in these yet.
+# [server]
+# [policy]
+# [world]
+"""

@@ -1,0 +1,142 @@
+"""`python -m benchmarks [--only W1,W2,W3,crash] [--systems NAME,...] [--quick] [--json FILE] [--dir FOLDER]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+from benchmarks import crash
+from benchmarks.machine import machine_facts, probe_fsync
+from benchmarks.peer import Peer, Unavailable
+from benchmarks.registry import all_systems, our_systems
+from benchmarks.report import Report, as_json
+from benchmarks.rounds import Series, Workload, play
+from benchmarks.runner import Runner
+
+CRASH = "crash"
+FULL = (
+    Workload("W1", "one task of 200 steps", {"steps": 200}, 5),
+    Workload("W2", "1,000 tasks of 5 steps at once", {"tasks": 1000, "steps": 5}, 3),
+    Workload("W3", "1,000 no-op tasks, enqueue to done", {"tasks": 1000}, 3),
+)
+QUICK = (
+    Workload("W1", "one task of 200 steps (quick)", {"steps": 200}, 2),
+    Workload("W2", "100 tasks of 5 steps at once (quick)", {"tasks": 100, "steps": 5}, 1),
+    Workload("W3", "200 no-op tasks, enqueue to done (quick)", {"tasks": 200}, 1),
+)
+KILLS_FULL, KILLS_QUICK = 2, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for and return the exit status: 0 unless nothing could be measured."""
+    options = _options(arguments)
+    # Ended from outside, a run still stops its servers and clears its folder.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    folder = Path(tempfile.mkdtemp(prefix="benchmarks-", dir=options.dir))
+    report = Report()
+    runner = Runner(folder)
+    try:
+        result = _run(options, runner, folder, report)
+    finally:
+        runner.close()
+        rmtree(folder, ignore_errors=True)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1))
+    return 0 if result["systems"] else 1
+
+
+def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Report) -> dict[str, Any]:
+    facts, before = machine_facts(folder), probe_fsync(folder)
+    report.machine(facts)
+    report.fsync("before", before)
+    if not our_systems():
+        report.say("our own systems: none yet (benchmarks/ours.py does not exist)")
+    probes, left_out = _probe(runner, options.systems, report)
+    systems = [system for system in options.systems if system.name in probes]
+    played: dict[str, tuple[Workload, Sequence[Series]]] = {}
+    for workload in QUICK if options.quick else FULL:
+        if workload.name in options.only and systems:
+            played[workload.name] = (workload, play(runner, workload, systems, report.say))
+    crashes, reasons = _crash(options, runner, systems, report)
+    for workload, series in played.values():
+        report.workload(workload, series)
+    if CRASH in options.only:
+        report.crashes(crashes, reasons)
+    for name, reason in left_out.items():
+        report.say(f"left out: {name}: {reason}")
+    after = probe_fsync(folder)
+    report.fsync("after", after)
+    return {
+        "machine": facts.as_json(),
+        "quick": options.quick,
+        "fsync": {"before": asdict(before), "after": asdict(after)},
+        "systems": probes,
+        "left_out": left_out,
+        "workloads": as_json(played),
+        "crashes": {name: [asdict(one) | {"verdict": one.verdict} for one in seen] for name, seen in crashes.items()},
+    }
+
+
+def _probe(
+    runner: Runner, systems: Sequence[type[Peer]], report: Report
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Start every system once; what does not start here costs one line."""
+    probes: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, str] = {}
+    for system in systems:
+        try:
+            probes[system.name] = runner.probe(system)
+        except Unavailable as error:
+            left_out[system.name] = str(error)
+            report.say(f"{system.name}: left out: {error}")
+        else:
+            report.settings(system.name, probes[system.name])
+    return probes, left_out
+
+
+def _crash(
+    options: argparse.Namespace, runner: Runner, systems: Sequence[type[Peer]], report: Report
+) -> tuple[dict[str, list[crash.Crash]], dict[str, str]]:
+    seen: dict[str, list[crash.Crash]] = {}
+    reasons: dict[str, str] = {}
+    for system in systems if CRASH in options.only else ():
+        if CRASH in system.lacks:
+            reasons[system.name] = system.lacks[CRASH]
+            continue
+        try:
+            seen[system.name] = crash.observe(runner, system, KILLS_QUICK if options.quick else KILLS_FULL)
+        except Unavailable as error:
+            reasons[system.name] = str(error)
+        report.say(f"crash: {system.name}")
+    return seen, reasons
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    kinds = [workload.name for workload in FULL] + [CRASH]
+    known = {system.name: system for system in all_systems()}
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", default=",".join(kinds), help=f"of {', '.join(kinds)}")
+    parser.add_argument("--systems", default=",".join(known), help=f"of {', '.join(known)}")
+    parser.add_argument("--quick", action="store_true", help="smaller and fewer rounds, for development")
+    parser.add_argument("--json", type=Path, help="write samples, medians and ratios to this file")
+    parser.add_argument("--dir", type=Path, help="folder on the disk under test; default the temporary folder")
+    options = parser.parse_args(arguments)
+    options.only = options.only.split(",")
+    names = options.systems.split(",")
+    for value, allowed in [(value, kinds) for value in options.only] + [(value, list(known)) for value in names]:
+        if value not in allowed:
+            parser.error(f"`{value}` is unknown; there is {', '.join(allowed)}")
+    options.systems = [known[name] for name in names]
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

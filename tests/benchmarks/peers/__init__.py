@@ -1,0 +1,1 @@
+"""The systems that we measure ourselves against, one module each."""

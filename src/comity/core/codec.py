@@ -117,4 +117,6 @@ def _constant(name: str) -> Any:
 
 
 def _refused(what: str, why: str, hint: str = "") -> UsageError:
-    return UsageError("not_json", f"`{what}`: {why}", hint=hint or "give values that JSON can hold exactly, each key once")
+    return UsageError(
+        "not_json", f"`{what}`: {why}", hint=hint or "give values that JSON can hold exactly, each key once"
+    )

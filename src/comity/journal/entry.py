@@ -118,6 +118,7 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True, tag=5):
     n: int = 0
     until_us: int | None = None
     on: str = ""
+    context: Context | None = None
 
 
 class Resolved(msgspec.Struct, frozen=True, array_like=True, tag=6):
@@ -272,7 +273,9 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
             return _decode(self.body)
         except msgspec.DecodeError as error:
             raise JournalError(
-                "unreadable_entry", f"entry `{self.seq}` cannot be read ({error})", hint="was it written by a newer version?"
+                "unreadable_entry",
+                f"entry `{self.seq}` cannot be read ({error})",
+                hint="was it written by a newer version?",
             ) from None
 
 

@@ -281,9 +281,7 @@ class Brain(Protocol):
 class Brains(Protocol):
     """Starts brains."""
 
-    async def start(
-        self, row: TaskRow, on_step: Callable[[Stepped], None], on_gone: Callable[[str], None]
-    ) -> Brain:
+    async def start(self, row: TaskRow, on_step: Callable[[Stepped], None], on_gone: Callable[[str], None]) -> Brain:
         """Start one. `on_step` gets what it says; `on_gone` is called once, with how it ended, when it is dead.
 
         Raises:

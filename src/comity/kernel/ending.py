@@ -1,0 +1,211 @@
+"""How a run gives its task up: it ended, waits, is parked or released; it was cancelled, continues with a state, or diverged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from comity.core.codec import canonical, decode
+from comity.core.ids import show_id
+from comity.core.limits import NEVER_US
+from comity.journal.call import Call, Kind
+from comity.journal.entry import Continued, Ended, Moved, Rethought
+from comity.journal.segment import NOTHING
+from comity.journal.spec import Effect
+from comity.journal.task import ParkReason, State
+from comity.journal.unit import GuardFailed, InboxSeen, Message, OperatorSubject, Transition, Unit, Wakes
+from comity.kernel import budget, session, waits
+from comity.kernel.doubt import compensate
+from comity.kernel.journal import Item, With
+from comity.kernel.ledger import Record
+from comity.kernel.opening import passage_again
+
+if TYPE_CHECKING:
+    from comity.kernel.run import Run
+
+
+async def finish(run: Run) -> None:
+    """Write the task's last entry, move its session, tell its parent."""
+    finished = run.finished
+    assert finished is not None
+    ok = not finished.error and not finished.code
+    state = State.SUCCEEDED if ok else State.FAILED
+    result, segments = await run.journal.keep(finished.result) if ok else (NOTHING, ())
+    body = Ended(state, result, finished.code, finished.error, _in_doubt(run))
+    while True:
+        writes, new = await session.extended(run, finished.session if ok else ())
+        extra = With(
+            state=writes,
+            sends=_to_parent(run, body, finished.result),
+            segments=(*segments, *new),
+            transition=Transition(state, finished.code, incarnation=run.ledger.incarnation),
+        )
+        if await run.journal.append([("", Kind.TASK, body)], extra) is None:
+            break
+    if finished.traceback:
+        run.kernel.log(finished.traceback, run.row.id)
+    run.is_over = True
+
+
+async def park(run: Run) -> None:
+    """Park the task for the reason that was asked for."""
+    assert run.parking is not None
+    if run.ledger.ended is not None:
+        await _give_up(run, [], Transition(State(run.ledger.ended.state)))
+        return
+    await _move(run, State.PARKED, run.parking.reason, run.parking.detail, NEVER_US)
+
+
+async def park_in_doubt(run: Run) -> None:
+    """Park the task for a person, who says what happened."""
+    detail = "; ".join(f"call {seq}: {why}" for seq, why in sorted(run.persons.items()))
+    await run.kill_brain()
+    await _move(run, State.PARKED, ParkReason.IN_DOUBT, detail, NEVER_US)
+
+
+async def suspend(run: Run, due_us: int) -> None:
+    """Let the worker go while the task waits."""
+    why = waits.reason(run)
+    if await _move(run, State.WAITING, why, "", due_us):
+        await run.kill_brain()
+
+
+async def release(run: Run) -> None:
+    """Give the task back to the queue: this node is going down."""
+    await run.kill_brain()
+    await _give_up(run, [], Transition(State.QUEUED, "released", incarnation=run.ledger.incarnation))
+
+
+async def _move(run: Run, state: State, reason: str, detail: str, until_us: int) -> bool:
+    moved = Moved(state, reason, detail, 0 if until_us == NEVER_US else until_us)
+    transition = Transition(state, reason, until_us, run.ledger.incarnation)
+    return await _give_up(run, [("", Kind.TASK, moved)], transition)
+
+
+async def _give_up(run: Run, items: list[Item], transition: Transition) -> bool:
+    """Leave the task unless it has unread mail; that is read first."""
+    failed: GuardFailed | None = await run.journal.append(items, With((InboxSeen(),), transition=transition))
+    if failed is not None:
+        run.mail()
+        return False
+    run.is_over = True
+    return True
+
+
+async def continue_with(run: Run, call: Call) -> None:
+    """Close the history and start a new brain with a state."""
+    await run.kill_brain()
+    held, segments = await run.journal.keep(call.args)
+    body = Continued(held, run.ledger.round + 1)
+    await run.journal.append([("", Kind.CONTINUE, body)], With(segments=segments))
+    run.gone = "it continues with a new state"
+    run.deaths = 0
+    run.wake()
+
+
+async def diverge(run: Run) -> None:
+    """Apply the agent's policy to a divergence; it never retries for ever."""
+    found = run.diverged
+    assert found is not None
+    await run.kill_brain()
+    detail = (
+        f"entry {found.seq} of branch `{found.branch or '.'}` holds {found.recorded}; the agent asked {found.asked}"
+    )
+    policy = run.agent.on_divergence if run.agent is not None else "park"
+    again = run.ledger.facts > run.facts_at_start or run.ledger.round == 0
+    if policy == "rethink" and again:
+        run.diverged = None
+        body = Rethought(found.seq, run.ledger.round + 1, "policy", detail)
+        await run.journal.append([("", Kind.TASK, body)])
+        run.gone = "it diverged and thinks again"
+        run.wake()
+        return
+    if policy == "fork":
+        forked = await run.kernel.fork_at(run, found.seq - 1)
+        detail = f"{detail}; goes on as fork {show_id(forked)}"
+    run.ask_to_park(ParkReason.DIVERGED, detail)
+
+
+async def cancel(run: Run) -> None:
+    """Compensate what is reversible, children first, in reverse order; then the task is cancelled."""
+    run.parking = None
+    await run.kill_brain()
+    if not run.is_cancelling:
+        run.is_cancelling = True
+        moved = Moved(State.CANCELLING, "cancelled by an operator")
+        await run.journal.append(
+            [("", Kind.TASK, moved)], With(transition=Transition(State.CANCELLING, incarnation=run.ledger.incarnation))
+        )
+        await _cancel_children(run)
+    scope = run.kernel.stops.over(run.scopes)
+    if scope:
+        run.parking = None
+        await _move(run, State.PARKED, ParkReason.STOPPED, f"`{scope}` is stopped", NEVER_US)
+        return
+    if run.busy:
+        run.end_attempts()
+        return
+    if any(child not in run.ledger.children_ended for child in run.ledger.children):
+        return
+    blocked = await _undo(run)
+    if blocked is not None:
+        if run.is_parking:
+            await park(run)
+            return
+        detail = f"call {blocked.seq} `{blocked.key.name}` could not be undone"
+        await _move(run, State.PARKED, ParkReason.COMPENSATION_BLOCKED, detail, NEVER_US)
+        return
+    body = Ended(State.CANCELLED, in_doubt=_in_doubt(run))
+    extra = With(
+        sends=_to_parent(run, body, b"null"),
+        transition=Transition(State.CANCELLED, "", incarnation=run.ledger.incarnation),
+    )
+    await run.journal.append([("", Kind.TASK, body)], extra)
+    run.is_over = True
+
+
+async def _undo(run: Run) -> Record | None:
+    done = [
+        record
+        for record in run.ledger.calls.values()
+        if record.effect is Effect.REVERSIBLE and not record.compensated and not record.cleans
+        if record.open or record.happened
+    ]
+    for record in sorted(done, key=lambda item: item.seq, reverse=True):
+        if not await compensate(run, record, await passage_again(run, record)):
+            return record
+    return None
+
+
+async def _cancel_children(run: Run) -> None:
+    mine = show_id(run.row.id)
+    orders = [
+        Message(bytes.fromhex(child.replace("-", "")), f"cancel:{mine}", "order", "cancel", b"{}", Wakes.PARKED)
+        for child in run.ledger.children
+        if child not in run.ledger.children_ended
+    ]
+    for order in orders:
+        await run.kernel.store.commit([Unit(OperatorSubject(f"task:{mine}"), sends=(order,))])
+        run.kernel.poke(order.task)
+
+
+def _in_doubt(run: Run) -> tuple[int, ...]:
+    return tuple(
+        record.seq
+        for record in run.ledger.calls.values()
+        if record.in_doubt and record.key.kind == Kind.TOOL and not record.compensated
+    )
+
+
+def _to_parent(run: Run, body: Ended, result: bytes) -> tuple[Message, ...]:
+    if not run.row.parent:
+        return ()
+    child = show_id(run.row.id)
+    usage = run.ledger.usage
+    value: dict[str, Any] = {
+        "task": child,
+        "state": str(body.state),
+        "result": decode(result) if body.state == State.SUCCEEDED else None,
+        "error": body.error,
+        "usage": budget.spent(usage),
+    }
+    return (Message(run.row.parent, f"child:{child}", "child", child, canonical(value), Wakes.WAITING),)

@@ -1,0 +1,138 @@
+"""The writer of one task's journal: entries in order, one append at a time, outcomes of reads riding with the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from comity.core.clock import Clock
+from comity.core.errors import Stopped, StoreError
+from comity.core.limits import SEGMENT_EARLY_BYTES
+from comity.journal.entry import Body, Entry, entry
+from comity.journal.ports import Store
+from comity.journal.segment import Payload, Segment, payload
+from comity.journal.task import NewTask, TaskRow
+from comity.journal.unit import Fenced, Guard, GuardFailed, Message, StateWrite, TaskSubject, Transition, Unit
+from comity.kernel.ledger import Ledger
+
+T = TypeVar("T")
+
+Item = tuple[str, str, Body]
+"""Branch, kind and body of an entry to be."""
+
+_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
+
+
+class With(msgspec.Struct, frozen=True):
+    """What an append carries besides entries."""
+
+    guards: tuple[Guard, ...] = ()
+    state: tuple[StateWrite, ...] = ()
+    spawns: tuple[NewTask, ...] = ()
+    sends: tuple[Message, ...] = ()
+    consumes: tuple[int, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    transition: Transition | None = None
+
+
+NOTHING_MORE = With()
+
+
+class Journal:
+    """Appends to one task's journal and folds each durable entry into its ledger."""
+
+    def __init__(self, store: Store, clock: Clock, row: TaskRow, ledger: Ledger) -> None:
+        """Write as the owner that `row` names; `ledger` is folded up to the last entry."""
+        self._store = store
+        self._clock = clock
+        self._row = row
+        self._lock = asyncio.Lock()
+        self._riding: list[Entry] = []
+        self._riding_segments: list[Segment] = []
+        self.ledger = ledger
+        self.is_lost = False
+
+    async def append(
+        self, items: Sequence[Item], extra: With | Callable[[int], With] = NOTHING_MORE
+    ) -> GuardFailed | None:
+        """Make `items`, and what rides, durable; None is success. `extra` may depend on the seq of the first item.
+
+        A store that is full or out of reach is tried again until it answers (promise P10); the caller's permit may run out meanwhile.
+
+        Raises:
+            Stopped: the task is no longer this node's. Nothing was written.
+        """
+        async with self._lock:
+            if self.is_lost:
+                raise Stopped("the task has another owner")
+            at_us = self._clock.wall_us()
+            seq = self.ledger.last_seq
+            entries = [entry(seq + n, branch, kind, at_us, body) for n, (branch, kind, body) in enumerate(items, 1)]
+            if not isinstance(extra, With):
+                extra = extra(seq + 1)
+            unit = Unit(
+                TaskSubject(self._row.id, self._row.lease_id, self._row.epoch, seq - len(self._riding)),
+                (*self._riding, *entries),
+                extra.guards,
+                (*self._riding_segments, *extra.segments),
+                self._row.tenant,
+                extra.state,
+                extra.spawns,
+                extra.sends,
+                extra.consumes,
+                extra.transition,
+            )
+            answer = await self._commit(unit)
+            if type(answer) is GuardFailed:
+                return answer
+            if type(answer) is Fenced:
+                self.is_lost = True
+                raise Stopped(answer.why)
+            self._riding.clear()
+            self._riding_segments.clear()
+            for made, (_, _, body) in zip(entries, items, strict=True):
+                self.ledger.apply(made, body)
+            return None
+
+    async def ride(self, branch: str, kind: str, body: Body, segments: Sequence[Segment] = ()) -> int:
+        """Add an entry that becomes durable with the next append; return its seq."""
+        async with self._lock:
+            if self.is_lost:
+                raise Stopped("the task has another owner")
+            made = entry(self.ledger.last_seq + 1, branch, kind, self._clock.wall_us(), body)
+            self._riding.append(made)
+            self._riding_segments.extend(segments)
+            self.ledger.apply(made, body)
+            return made.seq
+
+    async def keep(self, data: bytes) -> tuple[Payload, tuple[Segment, ...]]:
+        """Return the payload for `data` and the segment that must be written with it; a large one is written now."""
+        held, extra = payload(data)
+        if extra is None:
+            return held, ()
+        if held.size > SEGMENT_EARLY_BYTES:
+            await self.write_early((extra,))
+            return held, ()
+        return held, (extra,)
+
+    async def write_early(self, segments: Sequence[Segment]) -> None:
+        """Write large segments ahead of the entries that will point to them."""
+        await self._patiently(lambda: self._store.put_segments(self._row.tenant, segments))
+
+    async def _commit(self, unit: Unit) -> object:
+        answers = await self._patiently(lambda: self._store.commit([unit]))
+        return answers[0]
+
+    async def _patiently(self, act: Callable[[], Awaitable[T]]) -> T:
+        tries = 0
+        while True:
+            try:
+                return await act()
+            except StoreError as error:
+                if error.retry != "redo":
+                    raise
+                await self._clock.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
+                tries += 1

@@ -1,0 +1,31 @@
+"""Rehearsed forks: effects behind the fork point are answered from the origin's journal, never performed."""
+
+from __future__ import annotations
+
+from comity.core.codec import digest
+from comity.core.ids import show_id
+from comity.journal.call import Status
+from comity.journal.verdict import Redundant, Refuse, Verdict
+from comity.kernel.ledger import Ledger
+from comity.kernel.passage import Passage
+
+
+async def answer(passage: Passage) -> Verdict:
+    """Answer an effect with what the origin's same call came to; refuse where the origin never made it."""
+    run = passage.run
+    created = run.ledger.created
+    assert created is not None
+    if run.origin_ledger is None:
+        run.origin_ledger = Ledger(created.forked_from).replay(await run.kernel.store.load(created.forked_from))
+    asked = digest(passage.call.args)
+    for record in run.origin_ledger.calls.values():
+        same = record.key.name == passage.call.name and record.digest == asked and record.seq not in run.answered
+        if same and record.seq > created.forked_at and record.status is Status.DONE and not record.cleans:
+            run.answered.add(record.seq)
+            return Redundant(await run.content(record.result), f"{show_id(created.forked_from)}/{record.seq}")
+    return Refuse(
+        "rehearsed",
+        f"this task is a rehearsed fork, and its origin never made this call of `{passage.call.name}`",
+        "fork with --live to perform effects",
+        "never",
+    )

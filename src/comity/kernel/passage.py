@@ -1,0 +1,119 @@
+"""A call on its way: what the seven steps have found out about it so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from comity.core.codec import Digest, digest
+from comity.journal.budget import NO_COST, Cost
+from comity.journal.call import Call, CallKey, Kind, Permit, idempotency_key
+from comity.journal.entry import Asked, Context
+from comity.journal.ports import ModelLimits, View
+from comity.journal.segment import NOTHING, Payload, Segment
+from comity.journal.spec import Effect, ToolSpec
+from comity.journal.task import NewTask
+from comity.journal.verdict import Allow
+from comity.kernel.ledger import Record
+
+if TYPE_CHECKING:
+    from comity.kernel.run import Run
+
+
+@dataclass(slots=True)
+class Passage:
+    """One call of one run. `asked` is what the agent asked, `call` what a gate may have trimmed it to."""
+
+    run: Run
+    asked: Call
+    call: Call
+    cleans: int = 0
+    spec: ToolSpec | None = None
+    effect: Effect | None = None
+    context: Context | None = None
+    limits: ModelLimits | None = None
+    reserve: Cost = NO_COST
+    allowed: Allow = field(default_factory=Allow)
+    record: Record | None = None
+    is_meant: bool = False
+    never_started: bool = False
+    again: bool = False
+    child: NewTask | None = None
+    since_s: float = 0.0
+    waits: int = 0
+    tries: int = 0
+    digest: Digest = b""
+    args: Payload = NOTHING
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def acts(self) -> bool:
+        """Tell whether the call needs a durable intent: an effect, or a model call (which costs money)."""
+        return self.call.kind == Kind.MODEL or (self.effect is not None and self.effect.acts)
+
+    @property
+    def budget_name(self) -> str:
+        """Return the class under which the call is counted."""
+        if self.effect is None:
+            return self.call.kind
+        return str(self.effect) if self.effect.acts else "read"
+
+    def view(self) -> View:
+        """Return the snapshot that gates judge by."""
+        return self.run.view(self.spec)
+
+    def asked_entry(self) -> Asked:
+        """Return the call as the journal keeps it."""
+        return Asked(self.asked.name, self.asked.occurrence, self.digest, self.args, self.run.ledger.round)
+
+    async def performed_args(self) -> bytes:
+        """Return the arguments that are performed: the asked ones, unless a gate trimmed them."""
+        if self.record is not None and self.record.performed is not None:
+            return await self.run.content(self.record.performed)
+        return self.call.args
+
+    def permit(self) -> Permit:
+        """Return the right to start one attempt, counted from before the append that allowed it was sent."""
+        record = self.record
+        kernel = self.run.kernel
+        expires_s = min(self.since_s + kernel.settings.permit_s, kernel.lease.start_until_s)
+        if record is None:
+            key = idempotency_key(self.run.row.id, self.run.ledger.round, self.asked.key, 0)
+            return Permit(self.run.row.id, 0, self.tries + 1, expires_s, key)
+        key = idempotency_key(self.run.row.id, record.round, record.key, record.generation)
+        return Permit(self.run.row.id, record.seq, record.attempt, expires_s, key)
+
+
+async def passage_for(run: Run, call: Call, cleans: int = 0) -> Passage:
+    """Return the passage of a call that starts now."""
+    args, segments = await run.journal.keep(call.args)
+    made = Passage(run, call, call, cleans, digest=digest(call.args), args=args, segments=segments)
+    _declare(made)
+    return made
+
+
+def passage_of(run: Run, record: Record, args: bytes) -> Passage:
+    """Return the passage of a call that the journal holds open."""
+    call = call_of(record.key, args)
+    made = Passage(run, call, call, record.cleans, digest=record.digest, args=record.args)
+    made.context = record.context
+    made.record = record if record.meant else None
+    made.reserve = record.reserve
+    _declare(made)
+    return made
+
+
+def call_of(key: CallKey, args: bytes) -> Call:
+    """Return the call that a record was made of."""
+    return Call(key.branch, key.kind, key.name, key.occurrence, args)
+
+
+def _declare(made: Passage) -> None:
+    if made.call.kind == Kind.TOOL:
+        made.spec = made.run.tools.get(made.call.name)
+        made.effect = made.spec.effect if made.spec else Effect.IRREVERSIBLE
+    elif made.call.kind == Kind.MODEL:
+        made.limits = made.run.kernel.model.limits(made.call.name)
+
+
+__all__ = ["Passage", "call_of", "passage_for", "passage_of"]

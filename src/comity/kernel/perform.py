@@ -1,0 +1,80 @@
+"""*perform*: reach the device under the permit. A device that is here (a clock, a random seed, a note) answers at once."""
+
+from __future__ import annotations
+
+import msgspec
+
+from comity.core.codec import canonical, decode
+from comity.core.errors import ComityError
+from comity.journal.call import Attempt, Call, Kind
+from comity.journal.ports import ModelRequest
+from comity.kernel import children
+from comity.kernel.passage import Passage
+
+_NULL = Attempt("done")
+BROKEN = frozenset({"model_broken", "model_timeout"})
+"""Codes of a model's errors after which nobody knows whether it answered, and what that cost."""
+
+
+async def perform(passage: Passage) -> Attempt:
+    """Perform one attempt and return how it ended."""
+    kind = passage.call.kind
+    passage.tries += 1
+    if kind == Kind.TOOL:
+        return await _act(passage)
+    if kind == Kind.MODEL:
+        return await _think(passage)
+    if kind == Kind.SPAWN:
+        return await children.plan(passage)
+    if kind == Kind.NOW:
+        return Attempt("done", canonical(passage.run.kernel.clock.wall_us()))
+    if kind == Kind.RANDOM:
+        return Attempt("done", canonical(passage.run.kernel.entropy.take(16).hex()))
+    return _NULL
+
+
+async def _act(passage: Passage) -> Attempt:
+    run, spec = passage.run, passage.spec
+    if spec is None:
+        return Attempt("unknown", error=f"tool `{passage.call.name}` is no longer in the agent's file")
+    permit = passage.permit()
+    run.started(permit)
+    call = msgspec.structs.replace(passage.call, args=await passage.performed_args())
+    try:
+        return await run.kernel.hand.perform(permit, call, spec, lambda text, part: run.progressed(call, text, part))
+    finally:
+        run.stopped_performing(permit)
+
+
+async def _think(passage: Passage) -> Attempt:
+    run, call = passage.run, passage.call
+    permit = passage.permit()
+    if permit.expires_s <= run.kernel.clock.monotonic_s():
+        return Attempt("expired")
+    try:
+        request = await _request(passage, call)
+        async for delta in run.kernel.model.stream(permit, request):
+            if delta.text:
+                run.kernel.on_delta(run.row.id, permit, delta.text)
+            if delta.message:
+                run.measured(passage.context, delta.cost)
+                return Attempt("done", delta.message, cost=passage.reserve if delta.cost is None else delta.cost)
+    except ComityError as error:
+        return Attempt("unknown" if error.code in BROKEN else "failed", error=error.message)
+    return Attempt("unknown", error="the model's stream ended without an answer")
+
+
+async def _request(passage: Passage, call: Call) -> ModelRequest:
+    run = passage.run
+    args = decode(call.args)
+    assert passage.context is not None
+    messages = await run.contexts.messages(passage.context)
+    tools = [run.tools[name] for name in args.get("tools", ()) if name in run.tools]
+    offered = tuple(
+        {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.schema}}
+        for t in tools
+    )
+    params = dict(args.get("params", {}))
+    if passage.limits is not None:
+        params.setdefault("max_tokens", passage.limits.output_tokens_max)
+    return ModelRequest(call.name, messages, offered, params)

@@ -1,0 +1,164 @@
+"""*settle*: the outcome's unit. Durable before it is delivered, for every model call and every effect.
+
+Outcomes of pure and read calls inside our own brains ride with the next append. A business key becomes done or free in the same unit. An
+attempt that ended `unknown` is recorded as such, and left in doubt. A late result of a worker that lost its task becomes evidence.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from comity.core.codec import canonical, decode, digest
+from comity.core.errors import Stopped
+from comity.journal.call import Attempt, CallKey, Kind, Status
+from comity.journal.entry import Attempted, Outcome, Verified
+from comity.journal.segment import NOTHING, Payload, Segment
+from comity.journal.unit import StateWrite
+from comity.kernel import children, evidence, once
+from comity.kernel.journal import With
+from comity.kernel.passage import Passage
+
+KILLS_MAX = 3
+"""A read whose hand dies so often is not tried again: its agent is told."""
+
+
+async def settle(passage: Passage, attempt: Attempt) -> bool:
+    """Record how an attempt ended; False where the call must be looked at again (it is in doubt, or never started)."""
+    run = passage.run
+    if attempt.end == "expired":
+        return not await _start_again(passage)
+    if attempt.end == "unknown" and not passage.acts:
+        if passage.tries < KILLS_MAX:
+            passage.since_s = run.kernel.clock.monotonic_s()
+            return False
+        attempt = msgspec.structs.replace(attempt, end="failed")
+    result, segments = await run.journal.keep(attempt.value) if attempt.end == "done" else (NOTHING, ())
+    outcome = _outcome(passage, attempt, result)
+    try:
+        if passage.record is None:
+            await _settle_asked(passage, outcome, attempt, (*passage.segments, *segments))
+            return True
+        extra = With(state=_writes(passage, attempt, result), segments=segments)
+        await run.journal.append([(passage.asked.branch, passage.asked.kind, outcome)], extra)
+    except Stopped:
+        await evidence.leave(passage, attempt)
+        raise
+    if outcome.status is Status.UNKNOWN:
+        return False
+    if outcome.verified == "held":
+        await verify(passage, attempt.value)
+    else:
+        run.deliver(passage.record, attempt.value)
+    return True
+
+
+async def settle_at_once(passage: Passage, outcome: Outcome, value: bytes) -> None:
+    """Record an outcome that nothing was performed for, durably, and deliver it."""
+    run = passage.run
+    await run.journal.append([(passage.asked.branch, passage.asked.kind, outcome)], With(segments=passage.segments))
+    passage.record = run.ledger.by_key[passage.asked.key]
+    run.deliver(passage.record, value)
+
+
+async def verify(passage: Passage, value: bytes) -> None:
+    """Let the declared verifier look at a held outcome, then deliver what it leaves of it."""
+    run, record, spec = passage.run, passage.record, passage.spec
+    assert record is not None
+    passed, reason = False, f"verifier of `{record.key.name}` is not in the agent's file"
+    if spec is not None and spec.verify:
+        args = canonical({"args": decode(await passage.performed_args()), "result": decode(value)})
+        looked = await run.clean_up(record, "verify", spec.verify, args)
+        passed, reason = _passed(decode(looked[1]) if looked is not None and looked[0] else None)
+    await run.journal.append([("", Kind.TASK, Verified(record.seq, passed, reason))])
+    run.deliver(record, value)
+
+
+def _passed(answer: object) -> tuple[bool, str]:
+    if isinstance(answer, dict):
+        return bool(answer.get("passed")), str(answer.get("reason", ""))
+    return answer is True, "" if answer is True else "the verifier did not pass the result"
+
+
+async def _settle_asked(passage: Passage, outcome: Outcome, attempt: Attempt, segments: tuple[Segment, ...]) -> None:
+    run = passage.run
+    if passage.call.kind == Kind.SPAWN:
+        extra = With((run.kernel.stops.guard,), spawns=children.made(passage, attempt), segments=segments)
+        failed = await run.journal.append([(passage.asked.branch, Kind.SPAWN, outcome)], extra)
+        if failed is not None:
+            await run.kernel.refresh_stops()
+            run.ask_to_park("stopped", "stopped while starting a child")
+            return
+    else:
+        await run.journal.ride(passage.asked.branch, passage.asked.kind, outcome, segments)
+    passage.record = run.ledger.by_key[passage.asked.key]
+    run.deliver(passage.record, attempt.value)
+
+
+async def _start_again(passage: Passage) -> bool:
+    """The permit ran out before the attempt started: nothing happened, so ask for another."""
+    run, record = passage.run, passage.record
+    await run.kernel.wait_for_lease()
+    passage.since_s = run.kernel.clock.monotonic_s()
+    if record is None:
+        return True
+    attempted = Attempted(record.seq, record.attempt + 1, "the permit ran out before the attempt started")
+    while True:
+        passage.since_s = run.kernel.clock.monotonic_s()
+        failed = await run.journal.append([("", Kind.TASK, attempted)], With((run.kernel.stops.guard,)))
+        if failed is None:
+            passage.never_started = True
+            return True
+        await run.kernel.refresh_stops()
+        if run.kernel.stops.over(run.scopes):
+            run.ask_to_park("stopped", "stopped before the attempt started")
+            return False
+
+
+def _outcome(passage: Passage, attempt: Attempt, result: Payload) -> Outcome:
+    status = {"done": Status.DONE, "failed": Status.FAILED, "unknown": Status.UNKNOWN}[attempt.end]
+    asked = None if passage.record is not None else passage.asked_entry()
+    held = passage.spec is not None and bool(passage.spec.verify) and status is Status.DONE and not passage.cleans
+    failed = status is Status.FAILED
+    return Outcome(
+        passage.record.seq if passage.record is not None else 0,
+        status,
+        result,
+        attempt.cost,
+        passage.record.attempt if passage.record is not None else passage.tries,
+        asked,
+        "not_happened" if failed and passage.acts else "failed" if failed else "",
+        attempt.error,
+        retry="rethink" if failed else "never",
+        happened=status is Status.DONE,
+        verified="held" if held and passage.record is not None else "unknown",
+    )
+
+
+def _writes(passage: Passage, attempt: Attempt, result: Payload) -> tuple[StateWrite, ...]:
+    run, record = passage.run, passage.record
+    assert record is not None
+    writes = [*run.kernel.authorize.settle(passage.call, attempt, passage.view())]
+    writes += run.kernel.admit.settle(passage.call, attempt, passage.view())
+    if record.once and attempt.end != "unknown":
+        writes.append(once_write(passage, attempt.end == "done", result))
+    if record.cleans and attempt.end == "done" and _is_compensation(record.key):
+        cleaned = run.ledger.calls[record.cleans]
+        if cleaned.once:
+            writes.append(once.settled(cleaned.once, None))
+    return tuple(writes)
+
+
+def once_write(passage: Passage, happened: bool, result: Payload) -> StateWrite:
+    """Return the write that marks the call's business key done, or frees it."""
+    record, run = passage.record, passage.run
+    assert record is not None
+    if not happened:
+        return once.settled(record.once, None)
+    window = once.window_s(passage.spec.once_per) if passage.spec is not None else None
+    until_us = None if window is None else run.kernel.clock.wall_us() + window * 1_000_000
+    act = once.Act(run.row.id, run.label(record.key), digest(passage.call.args), "done", result, until_us)
+    return once.settled(record.once, act)
+
+
+def _is_compensation(key: CallKey) -> bool:
+    return key.branch.startswith("~") and key.branch.endswith("compensate")

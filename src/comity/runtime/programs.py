@@ -1,0 +1,69 @@
+"""Which agent file offers which agent: kept in the store, so that every node of a cluster and every command sees the same."""
+
+from __future__ import annotations
+
+import msgspec
+
+from comity.core.codec import pack
+from comity.core.errors import UsageError
+from comity.journal.ports import Store
+from comity.journal.spec import AgentSpec, Program
+from comity.journal.unit import OperatorSubject, StateWrite, Unit
+
+NAMESPACE = "agent"
+
+_read = msgspec.msgpack.Decoder(Program).decode
+
+
+class StoredPrograms:
+    """The `Programs` port over the store; what was read once is kept until `forget`."""
+
+    def __init__(self, store: Store) -> None:
+        """Read from `store`."""
+        self._store = store
+        self._known: dict[str, tuple[int, Program]] = {}
+
+    async def find(self, agent: str) -> Program | None:
+        """Return the program that offers `agent`, as it was registered last."""
+        row = await self._store.state(NAMESPACE, agent)
+        if row is None:
+            return None
+        known = self._known.get(agent)
+        if known is None or known[0] != row.version:
+            self._known[agent] = known = (row.version, _read(row.value))
+        return known[1]
+
+    async def all(self) -> list[tuple[AgentSpec, Program]]:
+        """Return every registered agent with its program, by name."""
+        found = []
+        for row in await self._store.states(NAMESPACE):
+            program = _read(row.value)
+            spec = program.agent(row.key)
+            if spec is not None:
+                found.append((spec, program))
+        return found
+
+
+class FixedPrograms:
+    """The `Programs` port over what is in memory: embedded runs and tests."""
+
+    def __init__(self, *programs: Program) -> None:
+        """Offer the agents of `programs`."""
+        self._by_agent = {agent.name: program for program in programs for agent in program.agents}
+
+    async def find(self, agent: str) -> Program | None:
+        """Return the program that offers `agent`."""
+        return self._by_agent.get(agent)
+
+
+async def register(store: Store, program: Program) -> None:
+    """Enter each agent of a program; the newest registration of a name counts.
+
+    Raises:
+        UsageError: the file offers no agent.
+    """
+    if not program.agents:
+        raise UsageError("no_agents", f"`{program.file}` offers no agent", hint="decorate one with `@comity.agent`")
+    value = pack(program)
+    writes = tuple(StateWrite(NAMESPACE, agent.name, value) for agent in program.agents)
+    await store.commit([Unit(OperatorSubject("register"), state=writes)])

@@ -209,7 +209,8 @@ class MemoryStore:
     def _append(self, task: Id, entries: Sequence[Entry]) -> None:
         row = self._tasks[task]
         self._journals[task].extend(entries)
-        self._log.extend(Logged(len(self._log) + 1 + offset, task, entry) for offset, entry in enumerate(entries))
+        for entry in entries:
+            self._log.append(Logged(len(self._log) + 1, task, entry))
         self._tasks[task] = replace(row, last_seq=row.last_seq + len(entries), updated_us=self._now_us())
 
     def _consume(self, task: Id, consumes: Sequence[int]) -> None:

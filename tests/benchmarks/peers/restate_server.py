@@ -21,6 +21,7 @@ VERSION = "1.7.12"
 PACKAGE = f"@restatedev/restate-server@{VERSION}"
 PROGRAM_VARIABLE = "RESTATE_SERVER"
 START_LIMIT_S = 30.0
+NOTHING = "it said nothing"
 SETTLE_LIMIT_S = 10.0
 SETTLE_WINDOW_S = 0.5
 IDLE_SHARE = 0.1
@@ -37,7 +38,11 @@ class RestateServer:
         ports = {name: str(free_port()) for name in ("ingress_port", "admin_port", "node_port", "endpoint_port")}
         self.contact = ports | self._seen_settings(ports)
         self._process = self._start()
-        self._settle()
+        try:
+            self._settle()
+        except BaseException:
+            self.stop()
+            raise
 
     def pids(self) -> tuple[int, ...]:
         """Return the server process."""
@@ -76,7 +81,8 @@ class RestateServer:
         dump = subprocess.run([*run, "--dump-config"], env=environment, capture_output=True, text=True, check=False)
         version = subprocess.run([*run, "--version"], capture_output=True, text=True, check=False)
         if dump.returncode or version.returncode:
-            raise Unavailable(f"restate-server does not run: {(dump.stderr or version.stderr).strip()[-200:]}")
+            said = (dump.stderr or version.stderr).strip()[-200:]
+            raise Unavailable(f"restate-server --dump-config ended with status {dump.returncode}: {said or NOTHING}")
         loaded = tomllib.loads(dump.stdout)
         log_server = loaded.get("log-server", {})
         return {
@@ -91,15 +97,22 @@ class RestateServer:
         with log.open("ab") as output:
             command = [str(self._program), "--no-logo"]
             process = subprocess.Popen(command, env=self._environment(self.contact), stdout=output, stderr=output)
+        try:
+            self._wait_until_healthy(process, log)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        return process
+
+    def _wait_until_healthy(self, process: subprocess.Popen[bytes], log: Path) -> None:
         deadline = time.monotonic() + START_LIMIT_S
         while not self._is_healthy():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=0.02)
             if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-                raise Unavailable(f"restate-server does not start: {log.read_text(errors='replace').strip()[-200:]}")
-        return process
+                said = log.read_text(errors="replace").strip()[-200:]
+                raise Unavailable(f"restate-server does not start: {said or NOTHING}")
 
     def _settle(self) -> None:
         """Wait until its own start-up work (partitions, leaders) is over, so that it is not measured."""
@@ -125,8 +138,10 @@ class RestateServer:
 def restate_program() -> Path:
     """Return the server's program: $RESTATE_SERVER, the search path, this environment, or a fetch with npm."""
     named = os.environ.get(PROGRAM_VARIABLE) or shutil.which("restate-server")
-    if named:
+    if named and os.access(named, os.X_OK):
         return Path(named)
+    if named:
+        raise Unavailable(f"${PROGRAM_VARIABLE} names `{named}`, which is no program")
     kept = Path(sys.prefix) / "share" / "benchmarks"
     system = {"Linux": "linux", "Darwin": "darwin"}.get(platform.system(), platform.system())
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())

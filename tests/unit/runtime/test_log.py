@@ -64,7 +64,7 @@ def test_a_hidden_value_is_in_no_message_field_or_traceback(form):
     log.set_up("info", form, stream)
     log.hide(["hush-hush", "hush-hush-longer", "abc", 'quo"ted'])
     try:
-        int("-".join(("hush", "hush", "longer")))
+        int("-".join([*["hush"] * 2, "longer"]))
     except ValueError:
         logger.exception(
             "refused with %s", "hush-hush", extra={"fields": {"header": "Bearer hush-hush", "q": 'a quo"ted'}}

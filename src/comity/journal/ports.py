@@ -226,6 +226,10 @@ class Hand(Protocol):
         """End a running attempt; it ends `unknown`."""
         ...
 
+    def release(self, task: Id) -> None:
+        """Let go of what is kept for a task that leaves this node."""
+        ...
+
 
 class ModelRequest(msgspec.Struct, frozen=True):
     """A model call made whole. `messages` are canonical JSON in the shape of OpenAI's chat format; `params` its options."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -88,19 +88,21 @@ class Kernel:
         lease_id = devices.entropy.take(16)
         self.lease = NodeLease(devices.store, devices.clock, node, lease_id, settings.lease_s, settings.lease_margin_s)
         self.on_ended: list[Callable[[TaskRow], None]] = []
+        self.before_take: list[Callable[[], Awaitable[None]]] = []
         self._listener = devices.listener
         self._tasks: set[asyncio.Task[None]] = set()
         self._beside: set[asyncio.Task[None]] = set()
         self._news = Bell(devices.clock)
         self._poked = Bell(devices.clock)
         self._is_draining = False
+        self._bury_at_s = 0.0
         self._unwatch: Callable[[], None] | None = None
 
-    async def start(self, host: str = "", pid: int = 0) -> None:
+    async def start(self, host: str = "", pid: int = 0, address: str = "") -> None:
         """Register the node, learn what is stopped, and begin to take tasks."""
         row = StateWrite(stopping.NAMESPACE, stopping.GENERATION, b"null", 0)
         await self.store.commit([Unit(OperatorSubject("kernel"), state=(row,))])
-        await self.lease.register(host, pid)
+        await self.lease.register(host, pid, address)
         await self.stops.refresh()
         self._unwatch = self.store.watch(self._on_news)
         for work in (self.lease.keep(), self._take(), self._follow()):
@@ -203,7 +205,7 @@ class Kernel:
             taken: list[TaskRow] = []
             if room > 0 and not self._is_draining and self.lease.may_start():
                 try:
-                    await self.store.declare_dead()
+                    await self._bury()
                     taken = await self.store.take(self.lease.node, self.lease.lease_id, self.settings.queues, room)
                 except StoreError as error:
                     self.log(f"the store cannot be reached: {error.message}")
@@ -211,6 +213,16 @@ class Kernel:
                 self._begin(row)
             if not taken:
                 await self._poked.wait(heard, await self._pause_s())
+
+    async def _bury(self) -> None:
+        """Declare dead whose lease ran out, and whom the node otherwise knows to be gone; not at every turn."""
+        now_s = self.clock.monotonic_s()
+        if now_s < self._bury_at_s:
+            return
+        self._bury_at_s = now_s + self.settings.poll_s / 2
+        for first in self.before_take:
+            await first()
+        await self.store.declare_dead()
 
     async def _pause_s(self) -> float:
         try:
@@ -233,6 +245,7 @@ class Kernel:
             await run.live()
         finally:
             self.runs.pop(run.row.id, None)
+            self.hand.release(run.row.id)
             self._poked.ring()
         if run.is_lost:
             self.log("the task has another owner now", run.row.id)

@@ -34,10 +34,10 @@ class NodeLease:
         """Tell whether a call may start now."""
         return self._clock.monotonic_s() < self.start_until_s
 
-    async def register(self, host: str, pid: int) -> None:
+    async def register(self, host: str, pid: int, address: str = "") -> None:
         """Enter the node, with a lease that starts now."""
         sent_s = self._clock.monotonic_s()
-        await self._store.register(self.node, self.lease_id, self.lease_s, host, pid)
+        await self._store.register(self.node, self.lease_id, self.lease_s, host, pid, address)
         self._extend(sent_s)
 
     async def renew(self) -> bool:

@@ -1,0 +1,180 @@
+"""A node process: store, kernel and gates here; brains and hands in processes of their own, forked from zygotes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from comity.core.clock import Clock, SystemClock
+from comity.core.entropy import Entropy, SystemEntropy
+from comity.core.errors import StoreError, UsageError
+from comity.core.ids import Id, derived_id, new_id, show_id
+from comity.journal.call import Permit
+from comity.journal.ports import NodeRow, Store
+from comity.journal.protocol import Delta
+from comity.kernel import Devices, Kernel, Settings
+from comity.kernel.kernel import Listener
+from comity.models.router import ModelRouter
+from comity.runtime import log as logs
+from comity.runtime.brains import ProcessBrains
+from comity.runtime.config import Config
+from comity.runtime.hands import ProcessHands
+from comity.runtime.hardening import hide_from_neighbours
+from comity.runtime.nodelock import NodeLock, is_free, lock_path
+from comity.runtime.programs import StoredPrograms
+from comity.runtime.zygote import ZygoteSettings
+from comity.runtime.zygotes import Zygotes
+
+log = logging.getLogger("comity.node")
+
+
+class LogListener:
+    """Writes what a kernel tells to the log, each line with its task."""
+
+    def log(self, text: str, task: Id | None) -> None:
+        """Log a line."""
+        with logs.task_scope(show_id(task) if task else ""):
+            log.info("%s", text)
+
+    def progress(self, task: Id, text: str, fraction: float | None) -> None:
+        """Log a word of progress."""
+        with logs.task_scope(show_id(task)):
+            log.info("%s", text if fraction is None else f"{text} ({fraction:.0%})")
+
+    def delta(self, task: Id, permit: Permit, text: str) -> None:
+        """Leave streams alone."""
+
+
+class Node:
+    """One node of a store: `start` it, `drain` it. `kernel` is its kernel once it has started."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        environment: Mapping[str, str],
+        *,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        """Prepare a node on an open `store`; `environment` holds the keys of model upstreams."""
+        self.config = config
+        self.store = store
+        self.clock = clock or SystemClock()
+        self.entropy = entropy or SystemEntropy()
+        self.id = new_id(self.clock, self.entropy)
+        self.programs = StoredPrograms(store)
+        self._environment = environment
+        self._listener = listener or LogListener()
+        self._lock = NodeLock.acquire(lock_path(config.make_home(), self.id))
+        settings = ZygoteSettings(_say, config.sections.node.hand_env, self._lock.fileno())
+        self.zygotes = Zygotes(settings)
+        self.hands = ProcessHands(self.zygotes, self._file_of)
+        self.brains = ProcessBrains(self.zygotes, self.programs)
+        self.models = ModelRouter(
+            config.model_settings,
+            clock=self.clock,
+            entropy=self.entropy,
+            environment=environment,
+            scripted=self._play,
+        )
+        self._scripts: dict[Id, str] = {}
+        self.kernel = self._kernel()
+
+    async def start(self) -> None:
+        """Hide this process from its neighbours, bury the dead of this machine, and begin to take tasks."""
+        hide_from_neighbours()
+        logs.hide(self.config.secrets)
+        await self.bury()
+        self.kernel.lease.on_renewed.append(self.hands.told_lease)
+        self.kernel.before_take.append(self.bury)
+        await self.kernel.start(host_name(), os.getpid(), f"lock:{self._lock.path}")
+        log.info("node %s is up on %s", show_id(self.id), self.store.url)
+
+    async def drain(self) -> None:
+        """Take nothing more, let calls under way end, give the tasks back, end all processes."""
+        log.info("node %s drains", show_id(self.id))
+        await self.kernel.drain()
+        await self.close()
+
+    async def close(self) -> None:
+        """End everything at once."""
+        await self.kernel.stop()
+        self.hands.close()
+        await self.zygotes.close()
+        await self.models.aclose()
+        try:
+            await self.store.declare_dead(self.id)
+        except StoreError as error:
+            log.warning("the store was not told of the end: %s", error.message)
+        self._lock.path.unlink(missing_ok=True)
+        self._lock.release()
+        log.info("node %s is down", show_id(self.id))
+
+    async def bury(self) -> None:
+        """Declare dead the nodes of this machine whose lock is free: their process and all their hands are gone."""
+        for row in await self.store.nodes():
+            if row.alive and row.id != self.id and _is_gone(row):
+                log.info("node %s and its hands are gone", show_id(row.id))
+                await self.store.declare_dead(row.id)
+                Path(row.address.removeprefix("lock:")).unlink(missing_ok=True)
+
+    def _kernel(self) -> Kernel:
+        section = self.config.sections.node
+        settings = Settings(
+            permit_s=section.permit_s,
+            lease_s=section.lease_s,
+            lease_margin_s=section.lease_margin_s,
+            linger_s=section.linger_s,
+            drain_s=section.drain_s,
+            tasks_max=section.workers,
+            queues=section.queues,
+        )
+        devices = Devices(
+            self.store,
+            self.clock,
+            self.entropy,
+            self.hands,
+            self.models,
+            self.brains,
+            self.programs,
+            listener=self._listener,
+        )
+        return Kernel(devices, settings, self.id)
+
+    async def _file_of(self, task: Id) -> str:
+        """Return the agent file whose tools a task uses, or the file of a scripted model's hand."""
+        if task in self._scripts:
+            return self._scripts[task]
+        row = await self.store.task(task)
+        program = await self.programs.find(row.agent) if row is not None else None
+        if program is None:
+            raise UsageError("unknown_agent", f"no file is registered for task `{show_id(task)}`")
+        return program.file
+
+    async def _play(self, file: str, name: str, request: bytes) -> AsyncIterator[Delta]:
+        path = str(Path(file).resolve())
+        stage = derived_id(b"scripted", path.encode())
+        self._scripts[stage] = path
+        permit = Permit(stage, 0, 1, self.clock.monotonic_s() + self.config.sections.node.lease_s, "")
+        async for delta in self.hands.complete(permit, name, request):
+            yield delta
+
+
+def host_name() -> str:
+    """Return a name that two machines, or two boots of one, do not share."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{platform.node()}/{boot.read_text().strip() if boot.exists() else 'unknown'}"
+
+
+def _is_gone(row: NodeRow) -> bool:
+    path = Path(row.address.removeprefix("lock:"))
+    return row.host == host_name() and row.address.startswith("lock:") and path.exists() and is_free(path)
+
+
+def _say(who: str, line: str) -> None:
+    log.info("%s: %s", who, line)

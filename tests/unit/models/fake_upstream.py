@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-
 EVENTS = MappingProxyType({"content-type": "text/event-stream"})
 
 

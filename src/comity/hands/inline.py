@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from comity.core.clock import Clock
 from comity.core.ids import Id
 from comity.hands.boundary import Bound, bound, context_of, is_async, perform_async, perform_sync, undecided
-from comity.hands.threads import in_thread
+from comity.hands.threads import ToolThreads
 from comity.journal.call import Attempt, Call, Permit
 from comity.journal.performing import Performing
 from comity.journal.ports import OnProgress
@@ -30,6 +31,7 @@ class InlineHand:
     def __init__(self, find: FindTool, clock: Clock) -> None:
         self._find = find
         self._clock = clock
+        self._threads = ToolThreads()
         self._running: dict[tuple[Id, int, int], Running] = {}
         self._cancelled: set[tuple[Id, int, int]] = set()
 
@@ -85,6 +87,9 @@ class InlineHand:
             loop.call_soon_threadsafe(on_progress, text, fraction)
 
         performing = Performing(tell, expires_s, self._clock)
-        future = in_thread(lambda: perform_sync(call, performing))
+        try:
+            future = self._threads.run_for_loop(partial(perform_sync, call, performing))
+        except RuntimeError as error:
+            return Attempt("failed", error=f"no thread could be started: {error}")
         self._running[name] = future
         return await future

@@ -1,0 +1,1 @@
+"""The execution layer: what performs tools, outside any brain."""

@@ -1,0 +1,227 @@
+"""The program of a zygote: import an agent file once, then fork a child for each request.
+
+Started as `python -P -s -m comity.runtime.forkserver ROLE FILE CONTROL PARENT [LOCK]`, with an environment that holds
+no secret. It loads nothing of `runtime` but its own protocol, so that a brain has `agents`, `journal` and `core` in
+memory. A child leads a process group of its own, which ends with it: what a tool started does not outlive its hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from comity.core.errors import ComityError
+from comity.journal.program import Loaded as LoadedFile
+from comity.journal.program import load
+from comity.journal.protocol import Described
+from comity.runtime.forking import Exited, Fork, Forked, FromZygote, Kill, Loaded, control_frame, decode_to_zygote
+from comity.runtime.hardening import die_with_parent
+
+WORKERS = {"brain": "comity.agents.worker", "hand": "comity.hands.worker"}
+CRASHED = 70
+
+Serve = Callable[[LoadedFile, int], None]
+
+
+class ForkServer:
+    """Answers the node's requests until the node is gone."""
+
+    def __init__(self, control: socket.socket, serve: Serve, loaded: LoadedFile, foreign_fds: set[int]) -> None:
+        self._control = control
+        self._serve = serve
+        self._loaded = loaded
+        self._foreign_fds = foreign_fds
+        self._pid = os.getpid()
+        self._ids: dict[int, int] = {}
+        self._pids: dict[int, int] = {}
+        self._wake, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        os.set_blocking(self._wake, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: self._end())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+
+    def run(self) -> NoReturn:
+        """Wait for requests and for the ends of children."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == self._wake:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self._wake, 4096)
+                    self._reap()
+                else:
+                    self._answer()
+
+    def _answer(self) -> None:
+        head, fds = self._receive(4, with_fds=True)
+        body, _ = self._receive(int.from_bytes(head, "big"))
+        message = decode_to_zygote(body)
+        if isinstance(message, Fork):
+            self._fork(message.id, fds)
+        else:
+            self._kill(message)
+
+    def _fork(self, number: int, fds: list[int]) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._say(Forked(number, 0, error.strerror or str(error)))
+            return
+        else:
+            if pid == 0:
+                self._become_child(*fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        self._ids[pid] = number
+        self._pids[number] = pid
+        self._say(Forked(number, pid))
+
+    def _become_child(self, channel: int, output: int) -> NoReturn:
+        status = CRASHED
+        try:
+            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
+            os.setsid()
+            if not die_with_parent(signal.SIGKILL, self._pid):
+                os._exit(CRASHED)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            _close_all_but({0, 1, 2, channel, *self._foreign_fds})
+            _reseed()
+            self._serve(self._loaded, channel)
+            status = 0
+        finally:
+            if status:
+                traceback.print_exc()
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            pid = ended.si_pid
+            if pid in self._ids:
+                _kill_group(pid)  # before it is reaped: until then nobody else can have its number
+            _, status = os.waitpid(pid, 0)
+            number = self._ids.pop(pid, None)
+            if number is not None:
+                del self._pids[number]
+                self._say(Exited(number, os.waitstatus_to_exitcode(status)))
+
+    def _kill(self, message: Kill) -> None:
+        pid = self._pids.get(message.id)
+        if pid is not None:
+            _kill_group(pid)
+
+    def _say(self, message: FromZygote) -> None:
+        try:
+            self._control.sendall(control_frame(message))
+        except OSError:
+            self._end()
+
+    def _receive(self, size: int, *, with_fds: bool = False) -> tuple[bytes, list[int]]:
+        parts: list[bytes] = []
+        fds: list[int] = []
+        while size:
+            try:
+                data, more, _, _ = socket.recv_fds(self._control, size, 2 if with_fds else 0)
+            except OSError:
+                data, more = b"", []
+            if not data:
+                self._end()
+            parts.append(data)
+            fds.extend(more)
+            size -= len(data)
+        return b"".join(parts), fds
+
+    def _end(self) -> NoReturn:
+        for pid in self._ids:
+            _kill_group(pid)
+        os._exit(0)
+
+
+def main(role: str, file: str, control_fd: int, parent: int) -> None:
+    """Load, tell the node, serve."""
+    control = socket.socket(fileno=control_fd)
+    if not die_with_parent(signal.SIGTERM, parent):
+        return
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    serve: Serve = importlib.import_module(WORKERS[role]).serve
+    before = _open_fds()
+    try:
+        loaded = load(file)
+    except ComityError as error:
+        described = Described(None, error.message, error.code, error.hint)
+        control.sendall(control_frame(Loaded(described)))
+        return
+    foreign_fds = _open_fds() - before
+    gc.collect()
+    gc.freeze()
+    control.sendall(control_frame(Loaded(Described(loaded.program), _sources(file))))
+    kept = foreign_fds | {int(fd) for fd in sys.argv[5:]}
+    ForkServer(control, serve, loaded, kept).run()
+
+
+def _sources(file: str) -> tuple[str, ...]:
+    """Return the agent file and the modules beside it that it imported: a change of any makes a fresh zygote."""
+    folder = Path(file).parent
+    found = {str(file)}
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if path and Path(path).is_relative_to(folder) and "site-packages" not in path:
+            found.add(path)
+    return tuple(sorted(found))
+
+
+def _open_fds() -> set[int]:
+    return {int(name) for name in os.listdir("/dev/fd")}  # noqa: PTH208 (a Path has no names alone)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    for fd in _open_fds() - kept:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+def _reseed() -> None:
+    """Give numpy a chance of its own; Python's `random` reseeds itself after a fork."""
+    numpy_random: Any = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -84,26 +84,32 @@ class Intent(msgspec.Struct, frozen=True, array_like=True, tag=3):
     cleans: int = 0
 
 
+class Problem(msgspec.Struct, frozen=True, array_like=True):
+    """What an agent is told of a call that was refused or failed, and what may be tried."""
+
+    code: str = ""
+    error: str = ""
+    hint: str = ""
+    retry: Retry = "never"
+
+
 class Outcome(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """A call ended. `call` is its intent's seq; 0 where the call needed no intent: then `asked` stands here.
 
     `status` unknown leaves the call in doubt until a `Resolved`. `happened` is False where the effect is known not to have happened.
-    `verified` held keeps the delivery back until a `Verified`. `same_as` names the call whose outcome answers this one.
+    `held` keeps the delivery back until a `Verified`. `same_as` names the call whose outcome answers this one.
     """
 
     call: int
     status: Status
     result: Payload = NOTHING
-    cost: Cost = NO_COST
+    cost: Cost | None = None
     attempt: int = 0
     asked: Asked | None = None
-    code: str = ""
-    error: str = ""
-    hint: str = ""
-    retry: Retry = "never"
+    problem: Problem | None = None
     happened: bool = True
     same_as: str = ""
-    verified: Literal["unknown", "held"] = "unknown"
+    held: bool = False
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, tag=5):

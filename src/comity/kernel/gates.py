@@ -12,7 +12,7 @@ import msgspec
 from comity.core.codec import decode
 from comity.core.errors import ComityError
 from comity.journal.call import Call, Kind, Status
-from comity.journal.entry import Context, Outcome, Waiting
+from comity.journal.entry import Context, Outcome, Problem, Waiting
 from comity.journal.ports import Gate
 from comity.journal.segment import head_after
 from comity.journal.verdict import Allow, Park, Redundant, Refuse, Trim, Verdict, Wait
@@ -77,16 +77,8 @@ async def turned_away(passage: Passage, verdict: Verdict | None) -> bool:
         await _wait(passage, verdict)
         return False
     if type(verdict) is Refuse:
-        refused = Outcome(
-            0,
-            Status.REFUSED,
-            asked=passage.asked_entry(),
-            code=verdict.code,
-            error=verdict.reason,
-            hint=verdict.remedy,
-            retry=verdict.retry,
-            happened=False,
-        )
+        problem = Problem(verdict.code, verdict.reason, verdict.remedy, verdict.retry)
+        refused = Outcome(0, Status.REFUSED, asked=passage.asked_entry(), problem=problem, happened=False)
         await settle_at_once(passage, refused, b"null")
     elif type(verdict) is Redundant:
         payload, segments = await run.journal.keep(verdict.value)

@@ -219,13 +219,15 @@ class Ledger:
             record = self.calls[body.call]
         record.attempt = max(record.attempt, body.attempt)
         if body.status is Status.UNKNOWN:
-            record.unknown = body.error or "unknown"
+            record.unknown = body.problem.error if body.problem is not None else "unknown"
             return
-        self._release(record, body.cost)
-        record.status = body.status
-        record.result, record.code, record.error = body.result, body.code, body.error
-        record.hint, record.retry, record.happened = body.hint, body.retry, body.happened
-        record.held = body.verified == "held"
+        self._release(record, body.cost or NO_COST)
+        record.status, record.result, record.happened = body.status, body.result, body.happened
+        if body.problem is not None:
+            problem = body.problem
+            record.code, record.error = problem.code, problem.error
+            record.hint, record.retry = problem.hint, problem.retry
+        record.held = body.held
         if not record.held:
             self._settle(record, item.seq)
 

@@ -10,8 +10,9 @@ import msgspec
 
 from comity.core.codec import canonical, decode, digest
 from comity.core.errors import Stopped
+from comity.journal.budget import NO_COST
 from comity.journal.call import Attempt, CallKey, Kind, Status
-from comity.journal.entry import Attempted, Outcome, Verified
+from comity.journal.entry import Attempted, Outcome, Problem, Verified
 from comity.journal.segment import NOTHING, Payload, Segment
 from comity.journal.unit import StateWrite
 from comity.kernel import children, evidence, once
@@ -45,7 +46,7 @@ async def settle(passage: Passage, attempt: Attempt) -> bool:
         raise
     if outcome.status is Status.UNKNOWN:
         return False
-    if outcome.verified == "held":
+    if outcome.held:
         await verify(passage, attempt.value)
     else:
         run.deliver(passage.record, attempt.value)
@@ -115,23 +116,28 @@ async def _start_again(passage: Passage) -> bool:
 
 
 def _outcome(passage: Passage, attempt: Attempt, result: Payload) -> Outcome:
-    status = {"done": Status.DONE, "failed": Status.FAILED, "unknown": Status.UNKNOWN}[attempt.end]
-    asked = None if passage.record is not None else passage.asked_entry()
+    record = passage.record
+    status = _STATUS[attempt.end]
+    problem = None
+    if status is not Status.DONE:
+        failed = "not_happened" if passage.acts else "failed"
+        code = failed if status is Status.FAILED else "unknown"
+        problem = Problem(code, attempt.error, "", "rethink" if status is Status.FAILED else "never")
     held = passage.spec is not None and bool(passage.spec.verify) and status is Status.DONE and not passage.cleans
-    failed = status is Status.FAILED
     return Outcome(
-        passage.record.seq if passage.record is not None else 0,
+        record.seq if record is not None else 0,
         status,
         result,
-        attempt.cost,
-        passage.record.attempt if passage.record is not None else passage.tries,
-        asked,
-        "not_happened" if failed and passage.acts else "failed" if failed else "",
-        attempt.error,
-        retry="rethink" if failed else "never",
-        happened=status is Status.DONE,
-        verified="held" if held and passage.record is not None else "unknown",
+        attempt.cost if attempt.cost != NO_COST else None,
+        record.attempt if record is not None else passage.tries,
+        None if record is not None else passage.asked_entry(),
+        problem,
+        status is Status.DONE,
+        held=held and record is not None,
     )
+
+
+_STATUS = {"done": Status.DONE, "failed": Status.FAILED, "unknown": Status.UNKNOWN}
 
 
 def _writes(passage: Passage, attempt: Attempt, result: Payload) -> tuple[StateWrite, ...]:

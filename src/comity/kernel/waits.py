@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from comity.core.codec import canonical, decode
 from comity.core.limits import NEVER_US
 from comity.journal.call import Call, Kind, Status
-from comity.journal.entry import Outcome, Waiting
+from comity.journal.entry import Outcome, Problem, Waiting
 from comity.journal.segment import NOTHING
 from comity.journal.task import Wake
 from comity.journal.unit import StateWrite
@@ -100,7 +100,8 @@ async def _came(run: Run, record: Record) -> tuple[Status, bytes, str, str] | No
 
 async def _settle(run: Run, record: Record, status: Status, value: bytes, code: str, error: str) -> None:
     payload, segments = await run.journal.keep(value) if status is Status.DONE else (NOTHING, ())
-    outcome = Outcome(record.seq, status, payload, code=code, error=error, retry="rethink", happened=False)
+    problem = Problem(code, error, "", "rethink") if code else None
+    outcome = Outcome(record.seq, status, payload, problem=problem)
     if record.key.kind == Kind.HUMAN:
         row = StateWrite(QUESTION, question_key(run.row.id, record.seq), None)
         await run.journal.append([(record.key.branch, record.key.kind, outcome)], With(state=(row,), segments=segments))

@@ -1,0 +1,190 @@
+"""Comity in one process: for scripts, notebooks, tests and benchmarks.
+
+The same kernel, store, recall and gates as in a node; brains and tools share the process, so it cannot keep secrets from them (promise P5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
+
+from comity.core.clock import Clock, SystemClock
+from comity.core.codec import canonical, decode
+from comity.core.entropy import Entropy, SystemEntropy
+from comity.core.errors import ComityError, UsageError
+from comity.core.ids import Id, new_id, show_id
+from comity.hands.inline import InlineHand
+from comity.journal.budget import Budget
+from comity.journal.entry import Ended
+from comity.journal.ports import Model, Store
+from comity.journal.program import Loaded, offered_by
+from comity.journal.protocol import Delta
+from comity.journal.task import State, TaskRow
+from comity.kernel import Devices, Kernel, Settings
+from comity.kernel.children import read_budget
+from comity.kernel.create import Options
+from comity.models.router import ModelRouter
+from comity.runtime.config import load_config
+from comity.runtime.inline_brains import InlineBrains
+from comity.runtime.orders import Orders, grant_of
+from comity.runtime.programs import FixedPrograms
+from comity.stores.open import open_store
+
+
+class Embedded:
+    """A node inside this process, around an open store: `async with Embedded(loaded, store) as node`."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        store: Store,
+        *,
+        model: Model | None = None,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+    ) -> None:
+        """Run what `loaded` offers; `model` None means the configured models and the file's scripted ones."""
+        self.loaded = loaded
+        self.store = store
+        self.clock = clock or SystemClock()
+        self.entropy = entropy or SystemEntropy()
+        self.programs = FixedPrograms(loaded.program)
+        self.orders = Orders(store, self.clock, self.entropy, "embedded")
+        self._model = model or self._router()
+        devices = Devices(
+            store,
+            self.clock,
+            self.entropy,
+            InlineHand(lambda _task, name: loaded.tools.get(name), self.clock),
+            self._model,
+            InlineBrains(lambda _agent: loaded),
+            self.programs,
+        )
+        self.kernel = Kernel(devices, settings or Settings(tasks_max=1_000), new_id(self.clock, self.entropy))
+        self._watched: dict[Id, asyncio.Future[TaskRow]] = {}
+        self.kernel.on_ended.append(self._on_ended)
+
+    async def __aenter__(self) -> Self:
+        """Start the kernel."""
+        await self.kernel.start("embedded", os.getpid())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give back what is not ended, and stop."""
+        await self.kernel.drain()
+        await self.store.declare_dead(self.kernel.lease.node)
+
+    async def create(self, agent: str, goal: Any, **options: Unpack[Options]) -> Id:
+        """Create a task of `agent` and have it taken at once."""
+        task = await self.orders.create(self.loaded.program, agent, goal, **options)
+        self.kernel.poke()
+        return task
+
+    async def left(self, task: Id) -> TaskRow:
+        """Return a task's row once it has ended or is parked."""
+        while True:
+            row = await self.orders.row(task)
+            if row.state.ended or row.state is State.PARKED:
+                return row
+            future = self._watched.get(task)
+            if future is None or future.done():
+                self._watched[task] = future = asyncio.get_running_loop().create_future()
+            row = await self.orders.row(task)
+            if not (row.state.ended or row.state is State.PARKED):
+                await future
+
+    async def result(self, task: Id) -> Any:
+        """Return an ended task's result.
+
+        Raises:
+            ComityError: it failed, was cancelled, or is parked; the message says why.
+        """
+        row = await self.left(task)
+        ledger = await self.orders.ledger(task)
+        ended: Ended | None = ledger.ended
+        if ended is None or row.state is State.PARKED:
+            raise ComityError(row.reason or "parked", f"task `{show_id(task)}` is parked: {row.reason}")
+        if ended.state != State.SUCCEEDED:
+            raise ComityError(ended.code or str(ended.state), ended.error or f"the task {ended.state}")
+        if not ended.result.sha256:
+            return decode(ended.result.inline or b"null")
+        return decode((await self.store.segments(row.tenant, [ended.result.sha256]))[0])
+
+    def _on_ended(self, row: TaskRow) -> None:
+        future = self._watched.pop(row.id, None)
+        if future is not None and not future.done():
+            future.set_result(row)
+
+    def _router(self) -> ModelRouter:
+        config = load_config(dict(os.environ))
+        return ModelRouter(
+            config.model_settings,
+            clock=self.clock,
+            entropy=self.entropy,
+            environment=dict(os.environ),
+            scripted=self._play,
+        )
+
+    async def _play(self, _file: str, name: str, request: bytes) -> AsyncIterator[Delta]:
+        asked = decode(request)
+        model = self.loaded.models.get(name)
+        if model is None:
+            raise UsageError("no_such_model", f"`{self.loaded.program.file}` holds no scripted model `{name}`")
+        message = model.answer(asked["messages"], asked.get("tools") or [])
+        if message.get("content"):
+            yield Delta(str(message["content"]))
+        yield Delta("", canonical(message), finish="stop")
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of `run`. `budget` as on the command line (`{"usd": 1}`), `allow` narrows the agent's tools."""
+
+    store: str
+    session: str
+    budget: dict[str, Any]
+    allow: tuple[str, ...]
+    dedupe: str
+    model: str
+
+
+async def run_async(agent: Callable[..., Any], goal: Any, **options: Unpack[RunOptions]) -> Any:
+    """Run an agent in this process until its task has ended, and return its result.
+
+    With a `store` URL and a `dedupe` key a second run goes on where the first one was cut off; without, nothing outlives the process.
+
+    Raises:
+        ComityError: the task failed, was cancelled or is parked.
+    """
+    loaded = offered_by(agent)
+    name = next(name for name, found in loaded.agents.items() if found is agent)
+    spec = loaded.program.agent(name)
+    assert spec is not None
+    store = open_store(options.get("store") or "sqlite:///:memory:")
+    await store.open()
+    try:
+        async with Embedded(loaded, store) as node:
+            grant = grant_of(spec, "comity.run", options.get("allow"), options.get("model", ""))
+            budget = read_budget(options["budget"]) if options.get("budget") else Budget()
+            task = await node.create(
+                name,
+                goal,
+                session=options.get("session", ""),
+                dedupe=options.get("dedupe", ""),
+                model=options.get("model", ""),
+                grant=grant,
+                budget=budget,
+            )
+            return await node.result(task)
+    finally:
+        await store.close()
+
+
+def run(agent: Callable[..., Any], goal: Any, **options: Unpack[RunOptions]) -> Any:
+    """Run an agent in this process, blocking; see `run_async`."""
+    return asyncio.run(run_async(agent, goal, **options))

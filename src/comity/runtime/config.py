@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,7 +18,7 @@ from comity.models.settings import DEFAULT_MODEL, ENVIRONMENT_UPSTREAM, ModelSet
 from comity.runtime.config_build import build, overlay_environment, overlay_flags
 from comity.runtime.config_check import check
 from comity.runtime.config_file import read_file
-from comity.runtime.config_keys import Key, Tree, shown
+from comity.runtime.config_keys import Key, Tree, shown, without_password
 from comity.runtime.config_sections import AgentSection, Sections
 
 FILE_NAME = "comity.toml"
@@ -191,7 +190,4 @@ def _collect(value: Any, key: Key, config: Config, lines: list[Setting]) -> None
 
 
 def _shown_value(value: Any) -> str:
-    if isinstance(value, str) and "://" in value and urlsplit(value).password:
-        parts = urlsplit(value)
-        value = parts._replace(netloc=f"{parts.username}:…@{parts.netloc.rpartition('@')[2]}").geturl()
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(without_password(value) if isinstance(value, str) else value).decode()

@@ -43,16 +43,24 @@ def _check_node(node: NodeSection, source: str) -> None:
 
 
 def _check_upstream(name: str, upstream: Upstream, tree: Tree) -> None:
+    for field, url in (("base_url", upstream.base_url), ("proxy", upstream.proxy)):
+        if field == "proxy" and not url:
+            continue
+        if not _is_http(url) or (field == "base_url" and "@" in url):
+            key = ("upstreams", name, field)
+            given = "that" if "@" in url else f"`{url[:60]}`"
+            text = f"`{shown(key)}` must be an http or https URL, not {given} ({tree.source(key)})"
+            raise UsageError(
+                "bad_value", text, hint='for instance `base_url = "https://api.openai.com/v1"`, without a user'
+            )
+
+
+def _is_http(url: str) -> bool:
     try:
-        parts = urlsplit(upstream.base_url)
-        is_fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        is_fine = is_fine and not (parts.query or parts.fragment)
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and not parts.query
     except ValueError:
-        is_fine = False
-    if not is_fine:
-        key = ("upstreams", name, "base_url")
-        text = f"`{shown(key)}` must be an http or https URL, not `{upstream.base_url[:60]}` ({tree.source(key)})"
-        raise UsageError("bad_value", text, hint='for instance `base_url = "https://api.openai.com/v1"`')
+        return False
 
 
 def _check_model(name: str, model: ModelEntry, sections: Sections, tree: Tree) -> None:

@@ -7,10 +7,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from comity.core.errors import UsageError
-from comity.runtime.config_keys import Key, Tree, shown
+from comity.runtime.config_keys import Key, Tree, shown, without_password
 
 _SECRET_NAME = re.compile(r"(^|_)(api_?key|key|token|secret|password|passwd|credential)s?$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
@@ -103,15 +102,8 @@ def refuse_secret(key: Key, value: Any, source: str) -> None:
         raise _secret(key, source, "looks like a secret, which does not belong into a file")
     if _SECRET_VALUE.search(value):
         raise _secret(key, source, "holds what looks like a key, which does not belong into a file")
-    if "://" in value and _has_password(value):
+    if without_password(value) != value:
         raise _secret(key, source, "holds a password, which does not belong into a file")
-
-
-def _has_password(url: str) -> bool:
-    try:
-        return bool(urlsplit(url).password)
-    except ValueError:
-        return False
 
 
 def _secret(key: Key, source: str, why: str) -> UsageError:

@@ -12,6 +12,7 @@ import msgspec
 
 Key = tuple[str, ...]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_PASSWORD = re.compile(r"(?<=://)([^/?#:@\s]*):[^/?#\s]+@|(?<=[?&])(password=)[^&#]+")
 
 
 class Tree(msgspec.Struct):
@@ -44,6 +45,11 @@ class Tree(msgspec.Struct):
 def shown(key: Key) -> str:
     """Return a key as TOML writes it, for instance `prices."gpt-4.1".usd_per_mtok_in`."""
     return ".".join(name if _BARE.fullmatch(name) else f'"{name}"' for name in key)
+
+
+def without_password(text: str) -> str:
+    """Return `text` with the passwords of URLs in it replaced; the same text where there is none."""
+    return _PASSWORD.sub(lambda found: f"{found[2]}…" if found[2] else f"{found[1]}:…@", text)
 
 
 def guess(name: str, known: Iterable[str]) -> str:

@@ -72,6 +72,19 @@ def test_show_tells_each_value_with_its_place_and_no_password(folder):
     assert "hush" not in str(config.show())
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:p@ss@db/x?password=hush&a=b", "postgresql://u:…@db/x?password=…&a=b"),
+        ("postgresql://u@[::1]:5432/x", "postgresql://u@[::1]:5432/x"),
+        ("sqlite:////a:b/c@d.db", "sqlite:////a:b/c@d.db"),
+    ],
+)
+def test_only_passwords_are_left_out_of_urls(folder, url, shown):
+    lines = {line.key: line.value for line in load(folder, COMITY_STORE__URL=url).show()}
+    assert lines["store.url"] == f'"{shown}"'
+
+
 def test_what_init_writes_loads_and_changes_nothing(folder):
     config = load(folder, init_text())
     assert config.sections == load(folder, "").sections

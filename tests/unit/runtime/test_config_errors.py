@@ -120,6 +120,9 @@ def test_a_named_file_that_is_not_there_is_refused(tmp_path):
         f"[upstreams.u]\nbase_url = 'http://user:{SECRET}@x/v1'",
         f"[node]\nhand_env = ['A={SECRET}']",
         f"[store]\nurl = 'postgresql://u:{SECRET}@db/x'",
+        "[store]\nurl = 'postgresql://u:hush-hush@db/x'",
+        "[store]\nurl = 'postgresql://db/x?user=u&password=hush-hush&sslmode=require'",
+        "[upstreams.u]\nbase_url = 'http://x/v1'\nproxy = 'http://u:hush-hush@p:1'",
         f"[models.m]\nmodel = '{SECRET}'",
         f"[anything]\npassword = '{SECRET}'",
     ],
@@ -129,6 +132,7 @@ def test_a_secret_in_the_file_is_refused_and_never_shown(tmp_path, text):
     assert error.code == "secret_in_config"
     assert "environment" in error.hint
     assert SECRET not in f"{error} {error.hint}"
+    assert "hush" not in f"{error} {error.hint}"
     assert "comity.toml:" in str(error)
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 from typing import Protocol
+
+Generator = random.Random
+"""A generator of pseudo-random numbers that repeats for the same seed."""
 
 
 class Entropy(Protocol):
@@ -20,3 +24,8 @@ class SystemEntropy:
     def take(self, size: int) -> bytes:
         """Return `size` bytes of os.urandom."""
         return os.urandom(size)
+
+
+def generator(seed: bytes) -> Generator:
+    """Return the generator that `seed`, which is journaled, always gives."""
+    return Generator(seed)

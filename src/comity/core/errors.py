@@ -64,6 +64,15 @@ class GovernanceError(ComityError):
     retry: Retry = "rethink"
 
 
+class Refused(GovernanceError):
+    """Given to an agent where a gate refused its call: `message` is the reason, `hint` what would make it admissible."""
+
+    @property
+    def reason(self) -> str:
+        """Return why the call was refused."""
+        return self.message
+
+
 class CoordinationError(ComityError):
     """Admission refused."""
 
@@ -82,6 +91,18 @@ class NotHappened(HandsError):
     def __init__(self, reason: str) -> None:
         """Keep the reason, which the agent is told."""
         super().__init__("not_happened", reason)
+
+
+class CallFailed(ComityError):
+    """Given to an agent whose call ended without a value."""
+
+
+class ToolFailed(CallFailed, HandsError):
+    """Given to an agent whose tool failed, where that does not mean that nothing happened."""
+
+
+class TimedOut(CallFailed, TimeoutError):
+    """Given to an agent whose wait ended without what it waited for."""
 
 
 class Suspend(BaseException):

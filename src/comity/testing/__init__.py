@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from comity.testing.clock import FakeClock, FakeEntropy
     from comity.testing.memory import MemoryStore
+    from comity.testing.scripted import ScriptedModel, call
 
-__all__ = ["FakeClock", "FakeEntropy", "MemoryStore"]
+__all__ = ["FakeClock", "FakeEntropy", "MemoryStore", "ScriptedModel", "call"]
 
 _HOME = {
     "FakeClock": "comity.testing.clock",
     "FakeEntropy": "comity.testing.clock",
     "MemoryStore": "comity.testing.memory",
+    "ScriptedModel": "comity.testing.scripted",
+    "call": "comity.testing.scripted",
 }
 
 

@@ -7,6 +7,7 @@ blanks, floats in their shortest round-trip spelling (close to RFC 8785, but int
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import math
@@ -46,7 +47,10 @@ def parse(data: bytes | str, what: str = "value") -> Any:
         UsageError: not JSON, a duplicate key, NaN or an infinity, or deeper than `JSON_DEPTH_MAX`.
     """
     try:
-        value = json.loads(data, object_pairs_hook=_unique, parse_constant=_constant)
+        text = data if isinstance(data, str) else data.decode()
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_constant)
+        if "\\u" in text:
+            _encode_json(value)
     except RecursionError:
         raise _refused(what, f"nested deeper than {JSON_DEPTH_MAX}") from None
     except ValueError as error:
@@ -72,7 +76,7 @@ def _check(value: Any, path: str, depth: int) -> None:
     kind = type(value)
     if kind in _SCALARS:
         return
-    if depth > JSON_DEPTH_MAX:
+    if depth >= JSON_DEPTH_MAX:
         raise _refused(path, f"nested deeper than {JSON_DEPTH_MAX}")
     if kind is float:
         if not math.isfinite(value):
@@ -90,8 +94,6 @@ def _check(value: Any, path: str, depth: int) -> None:
 
 
 def _check_other(value: Any, path: str, depth: int) -> None:
-    import datetime
-
     if isinstance(value, datetime.datetime) and value.tzinfo is None:
         raise _refused(path, f"naive datetime `{value}`", "give it a time zone, for instance `datetime.UTC`")
     try:

@@ -172,7 +172,10 @@ class Store(Protocol):
         ...
 
     def watch(self, on_news: Callable[[], None]) -> Callable[[], None]:
-        """Call `on_news` (coalesced, on the event loop) when anybody, in any process, has committed; return how to end that."""
+        """Call `on_news` (coalesced, on the event loop) when somebody, in any process, has committed what concerns others.
+
+        That is a new task, a message, state, or a task that gave its worker up; it may be called for less. Returns how to end that.
+        """
         ...
 
 

@@ -30,7 +30,7 @@ from comity.stores.judge import judge
 from comity.stores.news import News
 from comity.stores.sqlite_errors import sqlite_errors
 from comity.stores.sqlite_rows import SqliteRows, put_segment, squeeze, unsqueeze
-from comity.stores.units import check_unit
+from comity.stores.units import check_unit, concerns_others
 
 INLINE_COMMIT_S_MAX = 0.000_5
 """Commits run on the event loop while their moving average is below this."""
@@ -154,7 +154,9 @@ class SqliteStore:
                 raise
             if db.total_changes() != before:
                 self._commit_s += 0.1 * (self._clock.monotonic_s() - started_s - self._commit_s)
-                self._has_news = True
+                self._has_news = self._has_news or any(
+                    isinstance(work, Unit) and concerns_others(work) for work in works
+                )
         self._probe("after_commit")
         return answers
 

@@ -37,3 +37,9 @@ def check_unit(unit: Unit) -> None:
 def check_move(before: State, after: State) -> None:
     """Assert that `after` may follow `before`."""
     assert before is after or after in MOVES[before], f"a task that is {before} cannot become {after}"
+
+
+def concerns_others(unit: Unit) -> bool:
+    """Tell whether anybody but the writer may want to look: a new task, a message, state, a task that gave up its worker."""
+    gave_up = unit.transition is not None and unit.transition.state not in HOLDING
+    return bool(gave_up or unit.sends or unit.spawns or unit.state)

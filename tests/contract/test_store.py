@@ -121,7 +121,9 @@ async def test_a_worker_that_lost_its_lease_can_append_nothing(world: World):
     assert await world.store.declare_dead() == [row.node]
     (now,) = await world.take(name_id("other"))
     answer = await world.commit(
-        replace(append(row), spawns=(new_task("child"),), state=(StateWrite("n", "k", b"v"),), segments=(segment(b"s"),))
+        replace(
+            append(row), spawns=(new_task("child"),), state=(StateWrite("n", "k", b"v"),), segments=(segment(b"s"),)
+        )
     )
     assert isinstance(answer, Fenced)
     assert await world.store.load(row.id) == [note(1, "a")]

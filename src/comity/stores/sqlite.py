@@ -29,7 +29,8 @@ from comity.stores.flusher import Flusher, FlushStatistics, commit_units, weigh
 from comity.stores.judge import judge
 from comity.stores.news import News
 from comity.stores.sqlite_errors import sqlite_errors
-from comity.stores.sqlite_rows import SqliteRows, put_segment, squeeze, unsqueeze
+from comity.stores.decode import squeeze, unsqueeze
+from comity.stores.sqlite_rows import SqliteRows, put_segment
 from comity.stores.units import check_unit, concerns_others
 
 INLINE_COMMIT_S_MAX = 0.000_5

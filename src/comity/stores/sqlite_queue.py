@@ -15,7 +15,7 @@ from comity.journal.entry import leaf
 from comity.journal.ports import NodeRow
 from comity.journal.task import State, TaskRow
 from comity.stores.choose import choose
-from comity.stores.sqlite_rows import TASK_COLUMNS, entry_of, task_row
+from comity.stores.decode import TASK_COLUMNS, entry_of, task_row
 from comity.stores.units import NODE_LOST
 
 GRACE_US = round(AFFINITY_GRACE_S * 1_000_000)

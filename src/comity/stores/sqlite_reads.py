@@ -12,7 +12,7 @@ from comity.journal.entry import Entry, Logged
 from comity.journal.ports import TaskFilter
 from comity.journal.task import TaskRow
 from comity.journal.unit import Message, StateRow
-from comity.stores.sqlite_rows import TASK_COLUMNS, entry_of, message_of, task_row
+from comity.stores.decode import TASK_COLUMNS, entry_of, message_of, task_row
 
 _ENTRY = "e.seq, e.branch, e.kind, e.phase, e.at_us, e.body"
 

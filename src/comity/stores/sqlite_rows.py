@@ -3,61 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import apsw
-import zstandard
 
 from comity.core.codec import Digest
 from comity.core.ids import Id
 from comity.journal.entry import Entry
 from comity.journal.segment import Segment
-from comity.journal.task import NewTask, State, TaskRow
-from comity.journal.unit import Message, StateRow, Transition, Wakes
-from comity.stores.codes import kind_code, kind_of, phase_code, phase_of
+from comity.journal.task import NewTask, State
+from comity.journal.unit import Message, StateRow, Transition
+from comity.stores.codes import kind_code, phase_code
+from comity.stores.decode import squeeze
 from comity.stores.judge import TaskHead, due_us
 from comity.stores.units import GOAL_CHARS_SHOWN, WOKEN
 
-TASK_COLUMNS = ", ".join(f"t.{name}" for name in TaskRow.__struct_fields__)
-"""The columns of a `TaskRow`, in its order, of a table that is called `t`."""
-
-_STATE_AT = TaskRow.__struct_fields__.index("state")
 _STATES = {state.value: state for state in State}
-_COMPRESS_FROM_BYTES = 512
-_COMPRESSOR = zstandard.ZstdCompressor(level=3)
-
-
-def task_row(values: Sequence[Any]) -> TaskRow:
-    """Return the row that `TASK_COLUMNS` selected."""
-    fields = list(values)
-    fields[_STATE_AT] = _STATES[fields[_STATE_AT]]
-    return TaskRow(*fields)
-
-
-def entry_of(values: Sequence[Any]) -> Entry:
-    """Return the entry of (seq, branch, kind, phase, at_us, body)."""
-    seq, branch, kind, phase, at_us, body = values
-    return Entry(seq, branch, kind_of(kind), phase_of(phase), at_us, body)
-
-
-def message_of(task: Id, values: Sequence[Any]) -> Message:
-    """Return the message of (sender, kind, name, value, wakes, at_us, id)."""
-    sender, kind, name, value, wakes, at_us, id = values
-    return Message(task, sender, kind, name, value, Wakes(wakes), at_us, id)
-
-
-def squeeze(data: bytes) -> tuple[int, bytes]:
-    """Return a segment's codec and bytes: zstd where that saves a tenth, else as it is."""
-    if len(data) >= _COMPRESS_FROM_BYTES:
-        small = _COMPRESSOR.compress(data)
-        if len(small) < len(data) * 0.9:
-            return 1, small
-    return 0, data
-
-
-def unsqueeze(codec: int, data: bytes) -> bytes:
-    """Return a segment's content."""
-    return zstandard.ZstdDecompressor().decompress(data) if codec else data
 
 
 class SqliteRows:

@@ -14,13 +14,15 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from comity.core.codec import canonical, decode
 from comity.core.errors import ComityError, NotHappened
 from comity.core.ids import show_id
 from comity.core.limits import SEGMENT_BYTES_MAX
 from comity.journal.call import Attempt, CallContext, Permit
 from comity.journal.performing import PERFORMING, Performing
-from comity.journal.program import bind
+from comity.journal.program import INJECT, bind
 from comity.journal.spec import ToolSpec
 
 ERROR_CHARS_MAX = 2_000
@@ -38,16 +40,21 @@ class Bound(NamedTuple):
 
 
 def bound(function: Callable[..., Any], spec: ToolSpec, args: bytes, context: CallContext) -> Bound | Attempt:
-    """Return the tool bound to its arguments, or the `failed` attempt that says why they do not fit."""
+    """Return the tool bound to its arguments, or the `failed` attempt that says why they do not fit.
+
+    A tool that takes the context gets it with the arguments in it.
+    """
     try:
+        if getattr(function, INJECT, ""):
+            context = msgspec.structs.replace(context, args=decode(args))
         return Bound(function, bind(function, args, context), spec.effect.acts)
     except ComityError as error:
         return Attempt("failed", error=f"{error.message} ({error.hint})" if error.hint else error.message)
 
 
-def context_of(permit: Permit, tool: str, args: bytes) -> CallContext:
-    """Return what a tool may know of the call that it performs."""
-    return CallContext(show_id(permit.task), permit.key, permit.attempt, tool, decode(args))
+def context_of(permit: Permit, tool: str) -> CallContext:
+    """Return what a tool may know of the call that it performs, its arguments apart."""
+    return CallContext(show_id(permit.task), permit.key, permit.attempt, tool)
 
 
 def is_async(function: Callable[..., Any]) -> bool:

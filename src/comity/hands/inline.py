@@ -40,7 +40,7 @@ class InlineHand:
         function = self._find(permit.task, tool.name)
         if function is None:
             return Attempt("failed", error=f"no tool `{tool.name}` here")
-        ready = bound(function, tool, call.args, context_of(permit, tool.name, call.args))
+        ready = bound(function, tool, call.args, context_of(permit, tool.name))
         if isinstance(ready, Attempt):
             return ready
         name = (permit.task, permit.call, permit.attempt)
@@ -72,11 +72,14 @@ class InlineHand:
         assert task is not None
         self._running[name] = task
         try:
-            return await perform_async(call, performing)
+            attempt = await perform_async(call, performing)
         except asyncio.CancelledError:
             if name in self._cancelled and task.uncancel() == 0:
                 return undecided("cancelled while it ran", acts=call.acts)
             raise
+        if name in self._cancelled:
+            task.uncancel()  # the tool went on, and came to its own end
+        return attempt
 
     async def _perform_in_thread(
         self, name: tuple[Id, int, int], call: Bound, expires_s: float, on_progress: OnProgress

@@ -21,7 +21,8 @@ def complete(loaded: Loaded, order: Complete, performing: Performing) -> Attempt
         return Attempt("failed", error=f"no scripted model `{order.name}` in this agent's file")
 
     def answer() -> Any:
-        message = model.complete(decode(order.request))
+        request = decode(order.request)
+        message = model.answer(request["messages"], request.get("tools", []))
         if inspect.isawaitable(message):
             message = asyncio.run(_awaited(message))
         text = message.get("content") if isinstance(message, dict) else None

@@ -20,10 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
 
-import msgspec
-
 from comity.core.clock import Clock, SystemClock
-from comity.core.codec import decode
 from comity.hands.boundary import Bound, bound, is_async, perform_async, perform_sync, undecided
 from comity.hands.guardian import Guardian
 from comity.hands.scripted import complete
@@ -133,7 +130,7 @@ class HandWorker:
         if function is None or spec is None:
             self._say(Attempted(order.id, Attempt("failed", error=f"no tool `{order.tool}` in this agent's file")))
             return
-        call = bound(function, spec, order.args, msgspec.structs.replace(order.context, args=decode(order.args)))
+        call = bound(function, spec, order.args, order.context)
         if isinstance(call, Attempt):
             self._say(Attempted(order.id, call))
             return

@@ -67,7 +67,7 @@ class ProcessHands:
         attempt = await work
         if attempt.end != "done":
             raise HandsError("model_failed", attempt.error, retry="redo")
-        yield Delta("", attempt.value, attempt.cost, "stop")
+        yield Delta("", attempt.value, finish="stop")
 
     def told_lease(self, until_s: float) -> None:
         """Tell all hands, those to come too, how long the node's lease lasts (monotonic seconds)."""
@@ -101,14 +101,17 @@ class ProcessHands:
             self._forget(permit.task, link)  # it died a moment ago, before it could hear of this; another takes over
         number, future = sent
         name = (permit.task, permit.call, permit.attempt)
-        self._running[name] = (link, number, future)
+        if isinstance(order, Perform):
+            self._running[name] = (link, number, future)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            link.cancel(number)
+            if isinstance(order, Perform):
+                link.cancel(number)
             raise
         finally:
-            del self._running[name]
+            if isinstance(order, Perform):
+                del self._running[name]
 
     async def _link(self, task: Id) -> HandLink:
         starting = self._links.get(task)

@@ -80,7 +80,7 @@ class Zygote:
         self._lives: dict[int, _Life] = {}
         self._is_retired = False
         self._loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
-        self._stamps: dict[str, tuple[int, int]] = {}
+        self._stamps = {file: _stamp(file)}
         self._reaped: asyncio.Future[None] | None = None
         self._process, self._channel, self._output = self._execute()
         self.pid = self._process.pid
@@ -110,7 +110,7 @@ class Zygote:
             zygote.close()
             described = loaded.described
             raise UsageError(described.code or "agent_file_broken", described.error, hint=described.hint)
-        zygote._stamps = {path: _stamp(path) for path in loaded.files}
+        zygote._stamps |= {path: _stamp(path) for path in loaded.files if path not in zygote._stamps}
         return zygote
 
     @property

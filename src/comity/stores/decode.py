@@ -37,8 +37,8 @@ def entry_of(values: Sequence[Any]) -> Entry:
 
 def message_of(task: Id, values: Sequence[Any]) -> Message:
     """Return the message of (sender, kind, name, value, wakes, at_us, id)."""
-    sender, kind, name, value, wakes, at_us, id = values
-    return Message(task, sender, kind, name, value, Wakes(wakes), at_us, id)
+    sender, kind, name, value, wakes, at_us, number = values
+    return Message(task, sender, kind, name, value, Wakes(wakes), at_us, number)
 
 
 def squeeze(data: bytes) -> tuple[int, bytes]:

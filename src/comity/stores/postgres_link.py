@@ -105,7 +105,12 @@ class Link:
                 f" -c idle_in_transaction_session_timeout={STATEMENT_S_MAX * 1000}"
                 f" -c synchronous_commit=on {self._settings} {given.pop('options', '')}"
             )
-            merged = {**_KEEPALIVE, **given, "options": options, "application_name": f"comity {self._name}"}
+            merged: dict[str, Any] = {
+                **_KEEPALIVE,
+                **given,
+                "options": options,
+                "application_name": f"comity {self._name}",
+            }
             self._connection = await psycopg.AsyncConnection.connect(
                 **merged, autocommit=True, prepare_threshold=1, cursor_factory=psycopg.AsyncCursor
             )

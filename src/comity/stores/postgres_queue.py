@@ -11,7 +11,7 @@ from comity.core.ids import Id
 from comity.core.limits import AFFINITY_GRACE_S
 from comity.journal.entry import leaf
 from comity.journal.ports import NodeRow
-from comity.journal.task import State, TaskRow
+from comity.journal.task import TaskRow
 from comity.stores.choose import choose
 from comity.stores.decode import TASK_COLUMNS, entry_of, task_row
 from comity.stores.postgres_link import Connection
@@ -124,7 +124,7 @@ async def _take_chosen(connection: Connection, params: dict[str, Any], limit: in
     ids = [row.id for row in chosen]
     cursor = await connection.execute(_TAKE_CHOSEN.encode(), {**params, "ids": ids}, binary=True)
     rows = {row.id: row for row in map(task_row, await cursor.fetchall())}
-    return [rows[id] for id in ids if id in rows]
+    return [rows[name] for name in ids if name in rows]
 
 
 async def next_due_us(connection: Connection, now_us: int | None) -> int | None:

@@ -19,9 +19,9 @@ from comity.journal.segment import Segment
 from comity.journal.task import NewTask, State
 from comity.journal.unit import Message, StateIs, StateRow, TaskSubject, Transition, Unit
 from comity.stores.codes import kind_code, phase_code
+from comity.stores.decode import squeeze
 from comity.stores.judge import TaskHead, due_us
 from comity.stores.postgres_link import Connection
-from comity.stores.decode import squeeze
 from comity.stores.units import GOAL_CHARS_SHOWN, WOKEN
 
 _STATES = {state.value: state for state in State}
@@ -141,11 +141,11 @@ class PostgresRows:
             take(await cursor.fetchall())
 
     def _take_tasks(self, rows: list[tuple[Any, ...]]) -> None:
-        for id, n, state, lease_id, epoch, last_seq in rows:
-            self._tasks[id] = TaskHead(n, id, _STATES[state], lease_id, epoch, last_seq)
+        for name, n, state, lease_id, epoch, last_seq in rows:
+            self._tasks[name] = TaskHead(n, name, _STATES[state], lease_id, epoch, last_seq)
 
     def _take_dedupes(self, rows: list[tuple[Any, ...]]) -> None:
-        self._dedupes.update({(tenant, dedupe): id for tenant, dedupe, id in rows})
+        self._dedupes.update({(tenant, dedupe): holder for tenant, dedupe, holder in rows})
 
     def _take_state(self, rows: list[tuple[Any, ...]]) -> None:
         for row in rows:
@@ -153,10 +153,10 @@ class PostgresRows:
             self._found.add((row[0], row[1]))
 
     def _take_messages(self, rows: list[tuple[Any, ...]]) -> None:
-        for task, id, sender, consumed in rows:
+        for task, number, sender, consumed in rows:
             self._senders.add((task, sender))
             if not consumed:
-                self._unread.setdefault(task, set()).add(id)
+                self._unread.setdefault(task, set()).add(number)
 
     def _take_numbers(self, rows: list[tuple[Any, ...]]) -> None:
         self._unused = [n for (n,) in reversed(rows)]

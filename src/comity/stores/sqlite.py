@@ -25,11 +25,11 @@ from comity.journal.segment import Segment
 from comity.journal.task import TaskRow
 from comity.journal.unit import Answer, Message, StateRow, Unit
 from comity.stores import sqlite_file, sqlite_queue, sqlite_reads
+from comity.stores.decode import squeeze, unsqueeze
 from comity.stores.flusher import Flusher, FlushStatistics, commit_units, weigh
 from comity.stores.judge import judge
 from comity.stores.news import News
 from comity.stores.sqlite_errors import sqlite_errors
-from comity.stores.decode import squeeze, unsqueeze
 from comity.stores.sqlite_rows import SqliteRows, put_segment
 from comity.stores.units import check_unit, concerns_others
 
@@ -201,7 +201,7 @@ class SqliteStore:
     async def register(self, node: Id, lease_id: Id, lease_s: float, host: str, pid: int, address: str = "") -> NodeRow:
         """Enter a node."""
 
-        def enter(db: apsw.Connection, now_us: int) -> NodeRow:
+        def enter(db: apsw.Connection, _: int) -> NodeRow:
             now_us = self._time.save(db)
             until_us = now_us + round(lease_s * 1_000_000)
             row = NodeRow(node, lease_id, until_us, host, pid, address, 0, now_us, alive=True)
@@ -212,7 +212,7 @@ class SqliteStore:
     async def renew(self, node: Id, lease_id: Id, lease_s: float) -> NodeRow | None:
         """Extend the lease."""
 
-        def extend(db: apsw.Connection, now_us: int) -> NodeRow | None:
+        def extend(db: apsw.Connection, _: int) -> NodeRow | None:
             now_us = self._time.save(db)
             return sqlite_queue.renew(db, now_us, node, lease_id, now_us + round(lease_s * 1_000_000))
 
@@ -220,12 +220,12 @@ class SqliteStore:
 
     async def acknowledge_stop(self, node: Id, lease_id: Id, generation: int) -> None:
         """Write that the node obeys every stop up to `generation`."""
-        await self._run(lambda db, now_us: sqlite_queue.acknowledge_stop(db, node, lease_id, generation))
+        await self._run(lambda db, _: sqlite_queue.acknowledge_stop(db, node, lease_id, generation))
 
     async def declare_dead(self, node: Id | None = None) -> list[Id]:
         """Declare nodes dead, and queue their tasks."""
 
-        def declare(db: apsw.Connection, now_us: int) -> list[Id]:
+        def declare(db: apsw.Connection, _: int) -> list[Id]:
             self._time.load(db)
             return sqlite_queue.declare_dead(db, self._time.now_us(), node)
 

@@ -132,7 +132,11 @@ def acknowledge_stop(db: apsw.Connection, node: Id, lease_id: Id, generation: in
 def nodes(db: apsw.Connection, now_us: int) -> list[NodeRow]:
     """Return all nodes, by id."""
     rows = db.execute(f"SELECT {_NODE_COLUMNS}, alive FROM nodes ORDER BY id")
-    return [NodeRow(*row[:7], now_us, bool(row[7])) for row in rows]
+    return [_node_row(row, now_us) for row in rows]
+
+
+def _node_row(values: Sequence[Any], now_us: int) -> NodeRow:
+    return NodeRow(*(*values[:7], now_us, bool(values[7])))
 
 
 def declare_dead(db: apsw.Connection, now_us: int, node: Id | None) -> list[Id]:
@@ -174,11 +178,13 @@ def sequence(db: apsw.Connection, now_us: int, node: Id, lease_id: Id, limit: in
         " FROM entries e JOIN tasks t ON t.n = e.task WHERE e.position > ? ORDER BY e.position LIMIT ?",
         (position, limit),
     ).fetchall()
-    leaves: list[tuple[int, int, Digest]] = [
-        (size + offset, row[0], leaf(row[1], entry_of(row[2:]))) for offset, row in enumerate(rows)
-    ]
+    leaves = [_leaf_row(size + offset, row) for offset, row in enumerate(rows)]
     db.executemany("INSERT INTO leaves (idx, position, hash) VALUES (?, ?, ?)", leaves)
     return size + len(leaves)
+
+
+def _leaf_row(index: int, values: Sequence[Any]) -> tuple[int, int, Digest]:
+    return index, values[0], leaf(values[1], entry_of(values[2:]))
 
 
 def tree(db: apsw.Connection) -> tuple[int, int]:

@@ -79,6 +79,10 @@ class Program(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the agent of that name, or None."""
         return next((spec for spec in self.agents if spec.name == name), None)
 
+    def version(self, agent: AgentSpec) -> str:
+        """Return the version of one of its agents."""
+        return agent.version or self.digest[:12]
+
     def tool(self, name: str) -> ToolSpec | None:
         """Return the tool of that name, or None."""
         return next((spec for spec in self.tools if spec.name == name), None)

@@ -38,11 +38,12 @@ class Trim(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Try again from *authorize* at `until_us` (wall time), or when something named `on` changes."""
+    """Try again from *authorize* at `until_us` (wall time), or when the state row `on` (`namespace/key`) has no longer version `seen`."""
 
     reason: str
     until_us: int | None = None
     on: str = ""
+    seen: int = 0
 
 
 class Refuse(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ async def plan(passage: Passage) -> Attempt:
     args = decode(passage.call.args)
     program = await run.kernel.programs.find(args["agent"])
     spec = program.agent(args["agent"]) if program else None
-    if spec is None:
+    if program is None or spec is None:
         return Attempt("failed", error=f"agent `{args['agent']}` is not registered")
     asked = args.get("budget")
     try:
@@ -34,7 +34,7 @@ async def plan(passage: Passage) -> Attempt:
         return Attempt("failed", error=f"the budget does not allow it: {carved.detail}")
     key = passage.asked.key
     child = derived_id(run.row.id, run.label(key).encode(), str(run.ledger.round).encode())
-    result = {"task": show_id(child), "budget": _plain(carved), "version": spec.version}
+    result = {"task": show_id(child), "budget": _plain(carved), "version": program.version(spec)}
     passage.child = _new_task(passage, spec, args, carved, child)
     passage.segments = (*passage.segments, *goal_segments(canonical(args["goal"])))
     return Attempt("done", canonical(result))

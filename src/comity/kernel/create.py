@@ -29,6 +29,7 @@ class Options(TypedDict, total=False):
     not_before_us: int
     dedupe: str
     model: str
+    version: str
 
 
 def new_task(id: Id, spec: AgentSpec, goal: bytes, **options: Unpack[Options]) -> NewTask:
@@ -59,7 +60,7 @@ def new_task(id: Id, spec: AgentSpec, goal: bytes, **options: Unpack[Options]) -
     return NewTask(
         id,
         spec.name,
-        spec.version,
+        options.get("version", spec.version),
         preview(goal),
         tenant,
         options.get("session", ""),

@@ -13,11 +13,11 @@ from comity.journal.call import Kind
 from comity.journal.entry import Attempted, Body, Resolved
 from comity.journal.segment import NOTHING, Payload, Segment
 from comity.journal.spec import Effect
-from comity.journal.unit import StateWrite
+from comity.journal.unit import Message, StateWrite
 from comity.kernel.journal import With
 from comity.kernel.ledger import Record
 from comity.kernel.passage import Passage
-from comity.kernel.settle import once_write
+from comity.kernel.settle import once_writes
 
 if TYPE_CHECKING:
     from comity.kernel.run import Run
@@ -90,10 +90,11 @@ async def conclude(
         word = "again" if again else "happened"
     body = Resolved(record.seq, word, by, result[0], record.generation + 1 if again else 0, note)
     writes: tuple[StateWrite, ...] = ()
+    sends: tuple[Message, ...] = ()
     if record.once and not again:
-        writes = (once_write(passage, word == "happened", result[0]),)
+        writes, sends = await once_writes(passage, word == "happened", result[0])
     value = await run.content(result[0], result[1])
-    if not await _allowed(passage, body, With(state=writes, segments=result[1]), again):
+    if not await _allowed(passage, body, With(state=writes, sends=sends, segments=result[1]), again):
         return False
     passage.again = again
     if not again:
@@ -107,7 +108,9 @@ async def _allowed(passage: Passage, body: Body, extra: With, starts: bool) -> b
     while True:
         passage.since_s = run.kernel.clock.monotonic_s()
         guards = (run.kernel.stops.guard,) if starts else ()
-        failed = await run.journal.append([("", Kind.TASK, body)], With(guards, extra.state, segments=extra.segments))
+        failed = await run.journal.append(
+            [("", Kind.TASK, body)], With(guards, extra.state, sends=extra.sends, segments=extra.segments)
+        )
         if failed is None:
             return True
         await run.kernel.refresh_stops()

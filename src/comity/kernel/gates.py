@@ -20,6 +20,7 @@ from comity.kernel import budget, origin
 from comity.kernel.journal import With
 from comity.kernel.passage import Passage, passage_for
 from comity.kernel.settle import settle_at_once
+from comity.kernel.waiters import waiting_for
 
 if TYPE_CHECKING:
     from comity.kernel.run import Run
@@ -126,5 +127,8 @@ async def _wait(passage: Passage, verdict: Wait) -> None:
     waiting = Waiting(
         0, "deferred", passage.asked_entry(), passage.waits, verdict.until_us, verdict.on, passage.context
     )
-    await run.journal.append([(passage.asked.branch, passage.asked.kind, waiting)], With(segments=passage.segments))
+    await run.journal.append(
+        [(passage.asked.branch, passage.asked.kind, waiting)],
+        With(state=waiting_for(verdict.on, run.row.id), segments=passage.segments),
+    )
     await run.deferred(passage, verdict)

@@ -59,7 +59,7 @@ async def _write(passage: Passage, key: str, act: once.Act | None) -> Verdict | 
             if found is None or once.is_over(once.read_act(found.value), run.kernel.clock.wall_us()):
                 continue
             _release(passage, "the business key is taken")
-            return await _taken(passage, act, once.read_act(found.value), key)
+            return await _taken(passage, act, found)
         _release(passage, "a guard failed")
         if isinstance(failed.guard, StateIs) and failed.guard.namespace == stops.NAMESPACE:
             await run.kernel.refresh_stops()
@@ -96,13 +96,14 @@ def _release(passage: Passage, why: str) -> None:
         hold.release(why)
 
 
-async def _taken(passage: Passage, mine: once.Act, first: once.Act, key: str) -> Verdict:
+async def _taken(passage: Passage, mine: once.Act, found: StateRow) -> Verdict:
     """The same act was begun already: answer with its outcome, wait for it, or refuse other arguments under its key."""
     run = passage.run
+    first = once.read_act(found.value)
     if first.digest != mine.digest:
         where = "in this task" if first.task == run.row.id else f"in task `{show_id(first.task)}`"
         reason = f"the same act was asked with other arguments {where} ({first.call})"
         return Refuse("other_arguments", reason, "keep the first arguments, or name another act")
     if first.state == "held":
-        return Wait("the same act is under way", on=f"{once.NAMESPACE}/{key}")
+        return Wait("the same act is under way", on=f"{once.NAMESPACE}/{found.key}", seen=found.version)
     return Redundant(await run.content(first.result), f"{show_id(first.task)}/{first.call}")

@@ -164,16 +164,16 @@ class Kernel:
         while not self.lease.may_start():
             await self.clock.sleep(self.settings.lease_margin_s / 4)
 
-    async def wait_for(self, on: str, until_us: int | None) -> None:
-        """Return when the state row `on` (`namespace/key`) changes, or at `until_us`, whichever is first."""
+    async def wait_for(self, on: str, seen: int, until_us: int | None) -> None:
+        """Return when the state row `on` (`namespace/key`) has another version than `seen`, or at `until_us`."""
         namespace, _, key = on.partition("/")
-        before = await self.store.state(namespace, key) if on else None
         while True:
+            heard = self._news.count
             now_us = self.clock.wall_us()
             if until_us is not None and now_us >= until_us:
                 return
-            heard = self._news.count
-            if on and await self.store.state(namespace, key) != before:
+            row = await self.store.state(namespace, key) if on else None
+            if on and (row.version if row is not None else 0) != seen:
                 return
             left_s = self.settings.poll_s if until_us is None else min((until_us - now_us) / 1e6, self.settings.poll_s)
             await self._news.wait(heard, left_s)

@@ -178,6 +178,8 @@ class Ledger:
     def _record(self, item: Entry, asked: Asked) -> Record:
         key = CallKey(item.branch, item.kind, asked.name, asked.occurrence)
         record = Record(item.seq, key, asked.digest, asked.args, item.at_us, asked.round)
+        if item.branch.startswith("~"):
+            record.cleans = int(item.branch[1:].partition(".")[0])
         earlier = self.by_key.get(key)
         if earlier is not None and earlier.open and not earlier.meant:
             self.calls.pop(earlier.seq)

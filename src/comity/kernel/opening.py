@@ -39,6 +39,7 @@ async def open_run(run: Run) -> None:
     if program is None or run.agent is None:
         run.ask_to_park("stalled", f"agent `{run.row.agent}` is not registered with this node")
         return
+    run.version = program.version(run.agent)
     run.tools = {tool.name: tool for tool in program.tools}
     await take_mail(run)
     await _reopen(run)
@@ -171,7 +172,7 @@ async def start_brain(run: Run) -> None:
     found = await session.find(run)
     run.facts_at_start = ledger.facts
     node = run.kernel.lease.node
-    body = Incarnated(ledger.incarnation + 1, run.row.epoch, node, run.row.agent_version, found.head)
+    body = Incarnated(ledger.incarnation + 1, run.row.epoch, node, run.version, found.head)
     await run.journal.ride("", Kind.TASK, body)
     if found.segments:
         run.learn(Context(found.head, EMPTY_HEAD, found.segments), ())

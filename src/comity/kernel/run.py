@@ -46,6 +46,7 @@ class Run:
         self.journal = Journal(kernel.store, kernel.clock, row, self.ledger)
         self.contexts = Contexts(kernel.store, row.tenant)
         self.agent: AgentSpec | None = None
+        self.version = row.agent_version
         self.tools: dict[str, ToolSpec] = {}
         self.scopes = scopes_of(row)
         self.origin_ledger: Ledger | None = None
@@ -211,7 +212,7 @@ class Run:
             self.row.tenant,
             self.row.session,
             self.row.agent,
-            self.row.agent_version,
+            self.version,
             created.grant,
             self.ledger.budget,
             self.ledger.usage,
@@ -347,7 +348,7 @@ class Run:
         self._deferring += 1
         self.wake()
         try:
-            await self.kernel.wait_for(verdict.on, verdict.until_us)
+            await self.kernel.wait_for(verdict.on, verdict.seen, verdict.until_us)
         finally:
             self._deferring -= 1
 

@@ -14,8 +14,8 @@ from comity.journal.budget import NO_COST
 from comity.journal.call import Attempt, CallKey, Kind, Status
 from comity.journal.entry import Attempted, Outcome, Problem, Verified
 from comity.journal.segment import NOTHING, Payload, Segment
-from comity.journal.unit import StateWrite
-from comity.kernel import children, evidence, once
+from comity.journal.unit import Message, StateWrite
+from comity.kernel import children, evidence, once, waiters
 from comity.kernel.journal import With
 from comity.kernel.passage import Passage
 
@@ -39,7 +39,8 @@ async def settle(passage: Passage, attempt: Attempt) -> bool:
         if passage.record is None:
             await _settle_asked(passage, outcome, attempt, (*passage.segments, *segments))
             return True
-        extra = With(state=_writes(passage, attempt, result), segments=segments)
+        writes, sends = await _writes(passage, attempt, result)
+        extra = With(state=writes, sends=sends, segments=segments)
         await run.journal.append([(passage.asked.branch, passage.asked.kind, outcome)], extra)
     except Stopped:
         await evidence.leave(passage, attempt)
@@ -140,30 +141,39 @@ def _outcome(passage: Passage, attempt: Attempt, result: Payload) -> Outcome:
 _STATUS = {"done": Status.DONE, "failed": Status.FAILED, "unknown": Status.UNKNOWN}
 
 
-def _writes(passage: Passage, attempt: Attempt, result: Payload) -> tuple[StateWrite, ...]:
+async def _writes(
+    passage: Passage, attempt: Attempt, result: Payload
+) -> tuple[tuple[StateWrite, ...], tuple[Message, ...]]:
     run, record = passage.run, passage.record
     assert record is not None
     writes = [*run.kernel.authorize.settle(passage.call, attempt, passage.view())]
     writes += run.kernel.admit.settle(passage.call, attempt, passage.view())
+    sends: tuple[Message, ...] = ()
     if record.once and attempt.end != "unknown":
-        writes.append(once_write(passage, attempt.end == "done", result))
+        more, sends = await once_writes(passage, attempt.end == "done", result)
+        writes += more
     if record.cleans and attempt.end == "done" and _is_compensation(record.key):
-        cleaned = run.ledger.calls[record.cleans]
-        if cleaned.once:
-            writes.append(once.settled(cleaned.once, None))
-    return tuple(writes)
+        key = run.ledger.calls[record.cleans].once
+        if key:
+            more, sends = await waiters.told(run, f"{once.NAMESPACE}/{key}")
+            writes += [once.settled(key, None), *more]
+    return tuple(writes), sends
 
 
-def once_write(passage: Passage, happened: bool, result: Payload) -> StateWrite:
-    """Return the write that marks the call's business key done, or frees it."""
+async def once_writes(
+    passage: Passage, happened: bool, result: Payload
+) -> tuple[tuple[StateWrite, ...], tuple[Message, ...]]:
+    """Return what marks the call's business key done, or frees it, and what tells those who wait for it."""
     record, run = passage.record, passage.run
     assert record is not None
-    if not happened:
-        return once.settled(record.once, None)
-    window = once.window_s(passage.spec.once_per) if passage.spec is not None else None
-    until_us = None if window is None else run.kernel.clock.wall_us() + window * 1_000_000
-    act = once.Act(run.row.id, run.label(record.key), digest(passage.call.args), "done", result, until_us)
-    return once.settled(record.once, act)
+    act: once.Act | None = None
+    if happened:
+        window = once.window_s(passage.spec.once_per) if passage.spec is not None else None
+        until_us = None if window is None else run.kernel.clock.wall_us() + window * 1_000_000
+        asked = digest(passage.call.args)
+        act = once.Act(run.row.id, run.label(record.key), asked, "done", result, until_us)
+    rows, sends = await waiters.told(run, f"{once.NAMESPACE}/{record.once}")
+    return (once.settled(record.once, act), *rows), sends
 
 
 def _is_compensation(key: CallKey) -> bool:

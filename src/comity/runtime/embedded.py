@@ -169,7 +169,7 @@ async def run_async(agent: Callable[..., Any], goal: Any, **options: Unpack[RunO
     await store.open()
     try:
         async with Embedded(loaded, store) as node:
-            grant = grant_of(spec, "comity.run", options.get("allow"), options.get("model", ""))
+            grant = grant_of(loaded.program, spec, "comity.run", options.get("allow"), options.get("model", ""))
             budget = read_budget(options["budget"]) if options.get("budget") else Budget()
             task = await node.create(
                 name,

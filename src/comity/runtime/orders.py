@@ -61,7 +61,8 @@ class Orders:
         data = canonical(goal, "goal")
         at_us = self._clock.wall_us()
         options.setdefault("at_us", at_us)
-        options.setdefault("grant", grant_of(spec, self.who))
+        options.setdefault("grant", grant_of(program, spec, self.who))
+        options.setdefault("version", program.version(spec))
         task = new_task(new_id(self._clock, self._entropy), spec, data, **options)
         unit = Unit(
             OperatorSubject(self.who),
@@ -254,8 +255,10 @@ class Orders:
         await self._store.commit([Unit(OperatorSubject(self.who), sends=(message,))])
 
 
-def grant_of(spec: AgentSpec, who: str, allowed: tuple[str, ...] | None = None, model: str = "") -> Grant:
-    """Return the grant of a task of `spec`: the agent's declared tools, narrowed to `allowed`, its model and its agents.
+def grant_of(
+    program: Program, spec: AgentSpec, who: str, allowed: tuple[str, ...] | None = None, model: str = ""
+) -> Grant:
+    """Return the grant of a task of `spec`: its declared tools, narrowed to `allowed`, its agents, its model and theirs.
 
     Raises:
         UsageError: `allowed` names a tool that the agent does not declare.
@@ -268,5 +271,5 @@ def grant_of(spec: AgentSpec, who: str, allowed: tuple[str, ...] | None = None, 
                 hint=f"it declares: {', '.join(spec.tools) or 'none'}",
             )
     tools = spec.tools if allowed is None else tuple(name for name in spec.tools if name in allowed)
-    models = tuple(name for name in (spec.model, model) if name)
-    return Grant(tools, models, spec.agents, who)
+    models = {spec.model, model} | {agent.model for agent in program.agents if agent.name in spec.agents}
+    return Grant(tools, tuple(sorted(models - {""})), spec.agents, who)

@@ -56,7 +56,7 @@ async def settled_by_person(passage: Passage) -> bool:
     """Take what a person said happened; tell whether somebody did. `passage.again` says whether to perform."""
     run, record = passage.run, passage.record
     assert record is not None
-    said = run.ledger.resolutions.pop(record.seq, None)
+    said = run.ledger.resolutions.get(record.seq)
     if said is None:
         return False
     payload, segments = await run.journal.keep(canonical(said.get("result")))

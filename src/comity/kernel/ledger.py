@@ -263,6 +263,7 @@ class Ledger:
         record = self.calls[body.call]
         record.unknown = ""
         record.evidence = None
+        self.resolutions.pop(body.call, None)
         self.used += body.cost
         if body.verdict == "again":
             record.generation = body.generation

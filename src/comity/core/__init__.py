@@ -1,0 +1,1 @@
+"""What everything may lean on: ids, errors, limits, codec, clock and entropy."""

@@ -1,0 +1,1 @@
+"""The only shared language: entries, values, ports, segments, recall."""

@@ -95,6 +95,7 @@ async def _judged(gate: Gate, passage: Passage) -> Verdict:
     try:
         return await gate.judge(passage.call, passage.view(), passage.run.kernel.clock.wall_us())
     except Exception as error:  # a gate that fails refuses (promise P4)
+        passage.run.kernel.log(f"a gate could not judge `{passage.call.name}`: {error!r}", passage.run.row.id)
         return Refuse("gate_failed", f"a gate could not judge: {type(error).__name__}", "see the node's log", "redo")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from comity import Context, DidNotHappen, Happened, NotHappened, Unknown, agent, tool
-from comity.core.errors import UsageError
+from comity.core.errors import ComityError, UsageError
 from comity.journal.entry import Attempted, Intent, Outcome, Resolved
 from comity.journal.task import State
 from stage import Stage, of
@@ -106,7 +106,7 @@ async def twice(ctx: Context) -> Any:
     for args in ctx.goal:
         try:
             found.append(await ctx.act(pay, **args))
-        except Exception as error:
+        except ComityError as error:
             found.append(type(error).__name__)
     return found
 

@@ -124,6 +124,9 @@ def is_gone(pid: int) -> bool:
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """Return the environment that a process was executed with."""
-    pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    """Return the environment that a process was executed with, as far as this user may see it."""
+    try:
+        pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    except PermissionError:  # it hides, and nobody here has the power to look all the same
+        return {}
     return dict(pair.split("=", 1) for pair in pairs if pair)

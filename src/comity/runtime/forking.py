@@ -1,4 +1,4 @@
-"""What a node and its zygotes say to each other: fork, kill; loaded, forked, exited.
+"""What a node and its zygotes say to each other: equip, fork, kill; loaded, forked, exited.
 
 Frames as in `journal/protocol.py`; a `Fork` carries two descriptors: the child's end of its socket, and where its
 output goes.
@@ -16,6 +16,12 @@ from comity.journal.protocol import Described
 
 Role = Literal["brain", "hand"]
 CONTROL_BYTES_MAX = 64 * 1024 * 1024
+
+
+class Equip(msgspec.Struct, frozen=True, array_like=True, tag="equip"):
+    """To a zygote, first: further environment, which is not in what it was executed with: neighbours may see that."""
+
+    env: dict[str, str] = {}
 
 
 class Fork(msgspec.Struct, frozen=True, array_like=True, tag="fork"):
@@ -52,7 +58,7 @@ class Exited(msgspec.Struct, frozen=True, array_like=True, tag="exited"):
     status: int
 
 
-ToZygote = Fork | Kill
+ToZygote = Equip | Fork | Kill
 FromZygote = Loaded | Forked | Exited
 
 decode_to_zygote = msgspec.msgpack.Decoder(ToZygote).decode

@@ -24,8 +24,19 @@ from comity.core.errors import ComityError
 from comity.journal.program import Loaded as LoadedFile
 from comity.journal.program import load
 from comity.journal.protocol import Described
-from comity.runtime.forking import Exited, Fork, Forked, FromZygote, Kill, Loaded, control_frame, decode_to_zygote
-from comity.runtime.hardening import die_with_parent
+from comity.runtime.forking import (
+    Equip,
+    Exited,
+    Fork,
+    Forked,
+    FromZygote,
+    Kill,
+    Loaded,
+    ToZygote,
+    control_frame,
+    decode_to_zygote,
+)
+from comity.runtime.hardening import die_with_parent, hide_from_neighbours
 
 WORKERS = {"brain": "comity.agents.worker", "hand": "comity.hands.worker"}
 CRASHED = 70
@@ -67,13 +78,13 @@ class ForkServer:
                     self._answer()
 
     def _answer(self) -> None:
-        head, fds = self._receive(4, with_fds=True)
-        body, _ = self._receive(int.from_bytes(head, "big"))
-        message = decode_to_zygote(body)
+        message, fds = _receive(self._control)
         if isinstance(message, Fork):
             self._fork(message.id, fds)
-        else:
+        elif isinstance(message, Kill):
             self._kill(message)
+        else:
+            self._end()
 
     def _fork(self, number: int, fds: list[int]) -> None:
         sys.stdout.flush()
@@ -117,21 +128,12 @@ class ForkServer:
             os._exit(status)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if ended is None:
-                return
-            pid = ended.si_pid
-            if pid in self._ids:
-                _kill_group(pid)  # before it is reaped: until then nobody else can have its number
-            _, status = os.waitpid(pid, 0)
+        while (ended := _next_ended()) is not None:
+            pid, status = ended
             number = self._ids.pop(pid, None)
             if number is not None:
                 del self._pids[number]
-                self._say(Exited(number, os.waitstatus_to_exitcode(status)))
+                self._say(Exited(number, status))
 
     def _kill(self, message: Kill) -> None:
         pid = self._pids.get(message.id)
@@ -144,21 +146,6 @@ class ForkServer:
         except OSError:
             self._end()
 
-    def _receive(self, size: int, *, with_fds: bool = False) -> tuple[bytes, list[int]]:
-        parts: list[bytes] = []
-        fds: list[int] = []
-        while size:
-            try:
-                data, more, _, _ = socket.recv_fds(self._control, size, 2 if with_fds else 0)
-            except OSError:
-                data, more = b"", []
-            if not data:
-                self._end()
-            parts.append(data)
-            fds.extend(more)
-            size -= len(data)
-        return b"".join(parts), fds
-
     def _end(self) -> NoReturn:
         for pid in self._ids:
             _kill_group(pid)
@@ -168,8 +155,13 @@ class ForkServer:
 def main(role: str, file: str, control_fd: int, parent: int) -> None:
     """Load, tell the node, serve."""
     control = socket.socket(fileno=control_fd)
+    hide_from_neighbours()
     if not die_with_parent(signal.SIGTERM, parent):
         return
+    equipment, _ = _receive(control)
+    if not isinstance(equipment, Equip):
+        return
+    os.environ.update(equipment.env)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     serve: Serve = importlib.import_module(WORKERS[role]).serve
@@ -186,6 +178,47 @@ def main(role: str, file: str, control_fd: int, parent: int) -> None:
     control.sendall(control_frame(Loaded(Described(loaded.program), _sources(file))))
     kept = foreign_fds | {int(fd) for fd in sys.argv[5:]}
     ForkServer(control, serve, loaded, kept).run()
+
+
+def _receive(control: socket.socket) -> tuple[ToZygote | None, list[int]]:
+    """Return the node's next message with the descriptors that came with it; None where the node is gone."""
+    head, fds = _receive_exactly(control, 4)
+    body, _ = _receive_exactly(control, int.from_bytes(head, "big"))
+    return (decode_to_zygote(body) if body else None), fds
+
+
+def _receive_exactly(control: socket.socket, size: int) -> tuple[bytes, list[int]]:
+    data = b""
+    fds: list[int] = []
+    while len(data) < size:
+        try:
+            more, more_fds, _, _ = socket.recv_fds(control, size - len(data), 2)
+        except ConnectionResetError:
+            more, more_fds = b"", []
+        if not more:
+            return b"", fds
+        data += more
+        fds += more_fds
+    return data, fds
+
+
+def _next_ended() -> tuple[int, int] | None:
+    """Reap a child that has ended, and end what it started; return its pid and status."""
+    try:
+        if sys.platform == "linux":
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
+                return None
+            _kill_group(ended.si_pid)  # before it is reaped: until then nobody else can have its number
+            pid, status = os.waitpid(ended.si_pid, 0)
+        else:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return None
+            _kill_group(pid)
+    except ChildProcessError:
+        return None
+    return pid, os.waitstatus_to_exitcode(status)
 
 
 def _sources(file: str) -> tuple[str, ...]:
@@ -217,10 +250,12 @@ def _reseed() -> None:
 
 
 def _kill_group(pid: int) -> None:
-    with contextlib.suppress(OSError):
+    """Kill a child's process group; or the child, that has not come to lead one yet."""
+    try:
         os.killpg(pid, signal.SIGKILL)
-    with contextlib.suppress(OSError):
-        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ Elsewhere these do nothing; the end of a socket then has to do.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import resource
 import signal
 import sys
 
@@ -22,6 +24,13 @@ def die_with_parent(signal_number: signal.Signals, parent: int) -> bool:
     """
     _prctl(PR_SET_PDEATHSIG, signal_number)
     return os.getppid() == parent
+
+
+def allow_many_descriptors() -> None:
+    """Raise the limit of open descriptors as far as this process may: a node has two for each of its processes."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems name a limit that they do not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def hide_from_neighbours() -> None:

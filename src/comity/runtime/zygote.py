@@ -23,6 +23,7 @@ from comity.journal.spec import Program
 from comity.runtime.channel import Channel
 from comity.runtime.forking import (
     CONTROL_BYTES_MAX,
+    Equip,
     Exited,
     Fork,
     Forked,
@@ -184,7 +185,7 @@ class Zygote:
         try:
             process = subprocess.Popen(  # a few ms; asyncio would watch it, from a thread
                 [*command, str(theirs.fileno()), str(os.getpid()), *map(str, lock)],
-                env=scrubbed(os.environ, self.role, self._settings.hand_env),
+                env=scrubbed(os.environ, self.role),
                 stdin=subprocess.DEVNULL,
                 stdout=output_write,
                 stderr=output_write,
@@ -199,7 +200,10 @@ class Zygote:
             os.close(output_write)
         name = f"{self.role} zygote of {Path(self.file).name}"
         output = Output(output_read, name, self._settings.on_line)
-        return process, Channel(ours, self._heard, self._gone, CONTROL_BYTES_MAX), output
+        channel = Channel(ours, self._heard, self._gone, CONTROL_BYTES_MAX)
+        names = self._settings.hand_env if self.role == "hand" else ()
+        channel.write(control_frame(Equip({name: os.environ[name] for name in names if name in os.environ})))
+        return process, channel, output
 
     def _heard(self, body: bytes) -> None:
         try:
@@ -254,10 +258,9 @@ class Zygote:
                 life.on_exit(DIED_WITH_ZYGOTE)
 
 
-def scrubbed(env: Mapping[str, str], role: Role, hand_env: tuple[str, ...]) -> dict[str, str]:
-    """Return the part of `env` that a process of that role may see."""
-    names = {*ALLOWED_ENV, *(hand_env if role == "hand" else ())}
-    kept = {name: value for name, value in env.items() if name in names or name.startswith("LC_")}
+def scrubbed(env: Mapping[str, str], role: Role) -> dict[str, str]:
+    """Return the part of `env` that a process of that role is executed with."""
+    kept = {name: value for name, value in env.items() if name in ALLOWED_ENV or name.startswith("LC_")}
     if role == "brain":
         kept["PYTHONHASHSEED"] = "0"  # sets of strings are walked in the same order when a task is resumed
     return kept

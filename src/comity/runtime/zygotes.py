@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from comity.core.errors import HandsError
 from comity.journal.spec import Program
 from comity.runtime.forking import Role
 from comity.runtime.zygote import Child, Zygote, ZygoteSettings
@@ -17,6 +18,7 @@ class Zygotes:
         self._settings = settings
         self._starting: dict[tuple[Role, str], asyncio.Task[Zygote]] = {}
         self._retired: set[Zygote] = set()
+        self._is_closed = False
 
     async def describe(self, file: str) -> Program:
         """Return what an agent file offers; its code runs in a zygote, never here.
@@ -33,10 +35,14 @@ class Zygotes:
             UsageError: The file cannot be loaded.
             HandsError: The machine has no room for another process.
         """
-        return await (await self._zygote(role, file)).fork(who, on_exit)
+        zygote = await self._zygote(role, file)
+        if zygote.is_over:  # its sources changed, or it was killed, a moment ago
+            zygote = await self._zygote(role, file)
+        return await zygote.fork(who, on_exit)
 
     async def close(self) -> None:
         """End all zygotes with everything that was forked from them, and return when they are gone."""
+        self._is_closed = True
         starting, self._starting = list(self._starting.values()), {}
         for task in starting:
             task.cancel()
@@ -49,6 +55,8 @@ class Zygotes:
 
     async def _zygote(self, role: Role, file: str) -> Zygote:
         """Return a zygote that has loaded what is on disk. A failed start is not kept: the next request tries again."""
+        if self._is_closed:
+            raise HandsError("no_process", "this node ends", retry="redo")
         place = (role, file)
         task = self._starting.get(place)
         if task is not None and task.done() and not self._is_usable(task):

@@ -29,6 +29,10 @@ def look() -> dict:
 async def show(ctx: Context) -> list:
     return sorted(sys.modules)
 
+@agent
+async def surroundings(ctx: Context) -> dict:
+    return dict(os.environ)
+
 @tool
 def hang(path: str) -> None:
     open(path, "w").close()
@@ -64,14 +68,17 @@ async def test_no_secret_of_the_node_reaches_a_brain_or_a_hand(file: str, monkey
     monkeypatch.setenv("LC_TIME", "C")
     async with staged(file, hand_env=("SHOP_URL",)) as stage:
         look = decode((await stage.perform("look")).value)
-        brain = await stage.start_brain("idle")
+        brain = await stage.start_brain("surroundings")
+        step = (await wait_until(lambda: brain.steps))[0]
+        assert step.finished is not None
+        assert not {"SHOP_URL", "OPENAI_API_KEY"} & decode(step.finished.result).keys()
         for pid in (look["pid"], look["parent"], brain.brain.pid):
             seen = environment_of(pid)
             assert "OPENAI_API_KEY" not in seen
             assert "HOME" not in seen
-            assert seen["LC_TIME"] == "C"
+            assert "SHOP_URL" not in seen, "neighbours could read what a hand is configured with"
         assert look["env"]["SHOP_URL"] == "http://shop"
-        assert "SHOP_URL" not in environment_of(brain.brain.pid)
+        assert look["env"]["LC_TIME"] == "C"
 
 
 async def test_a_child_inherits_no_descriptor_but_its_own(file: str, tmp_path: Path) -> None:
@@ -102,7 +109,7 @@ async def test_a_child_has_default_signals_and_a_brain_loads_only_what_it_needs(
 async def test_a_file_is_described_without_being_imported_here(file: str) -> None:
     before = set(sys.modules)
     async with staged(file) as stage:
-        assert [agent.name for agent in stage.program.agents] == ["idle", "show"]
+        assert [agent.name for agent in stage.program.agents] == ["idle", "show", "surroundings"]
         assert stage.program.tool("look").effect is Effect.READ  # type: ignore[union-attr]
     assert not any(name.startswith("comity_agent_file") for name in set(sys.modules) - before)
 

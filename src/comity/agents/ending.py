@@ -48,6 +48,17 @@ def trace(error: BaseException) -> str:
     return "".join(told.format())[-TRACEBACK_CHARS_MAX:]
 
 
+def waits_at(coro: Any) -> str:
+    """Return file and line of the user's code at which a coroutine waits."""
+    place = ""
+    while coro is not None:
+        frame = getattr(coro, "cr_frame", None)
+        if frame is not None and _is_users(frame.f_code.co_filename):
+            place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        coro = getattr(coro, "cr_await", None)
+    return place
+
+
 def _is_users(filename: str) -> bool:
     return not filename.startswith((_HERE, _THEIRS, "<frozen"))
 

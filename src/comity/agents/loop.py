@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import warnings
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from contextvars import Context
@@ -143,7 +144,7 @@ class Loop(asyncio.AbstractEventLoop):
     def current(self) -> Strand:
         """Return the strand that runs now; a callback outside any strand counts as the root."""
         task = asyncio.current_task(self)
-        if task is None and self._root is not None:
+        if task is None and self._root is not None and self._is_running:
             return self._root
         if not isinstance(task, Strand):
             raise UsageError(
@@ -169,13 +170,16 @@ class Loop(asyncio.AbstractEventLoop):
             return
         self._is_closed = self.halted = True
         self._ready.clear()
-        for strand in reversed(self._strands):
-            if strand.done():
-                strand._log_traceback = False  # noqa: SLF001 - told by `strays`
-            else:
-                strand._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - dropped on purpose
-                _unwind(strand.get_coro())
+        open_strands = [strand for strand in reversed(self._strands) if not strand.done()]
+        for strand in self._strands:
+            strand._log_traceback = False  # noqa: SLF001 - told by `strays`
+            strand._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - dropped on purpose
         self._strands.clear()
+        if open_strands:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # what was made and not yet awaited goes with the rest
+                for strand in open_strands:
+                    _unwind(strand.get_coro())
         self._ready.clear()
 
     # ---- what asyncio asks of a loop ---------------------------------------------------------------------

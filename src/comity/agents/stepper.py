@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from comity.agents.context import Context
-from comity.agents.ending import line, raised, returned
+from comity.agents.ending import line, raised, returned, waits_at
 from comity.agents.loop import Loop, Strand
 from comity.agents.sequencer import Ended, Receiver, Sequencer
 from comity.core.codec import Digest, canonical
@@ -163,12 +163,14 @@ class Stepper:
         return self._end(self._stepped(finished=finished))
 
     def _stuck(self, root: Strand) -> Finished:
-        frames = root.get_stack()
-        place = f" at {frames[-1].f_code.co_filename}:{frames[-1].f_lineno}" if frames else ""
+        place = waits_at(root.get_coro())
         failed = [f"strand `{strand.path}` failed with {line(error)}" for strand, error in self._loop.strays()]
         failed += [f"a callback failed with {failure}" for failure in self._loop.failures]
         why = f": {'; '.join(failed)}" if failed else ""
-        return Finished(code="agent_stuck", error=f"the agent waits{place} for what no call can bring about{why}")
+        return Finished(
+            code="agent_stuck",
+            error=f"the agent waits{f' at {place}' if place else ''} for what no call can bring about{why}",
+        )
 
     def _end(self, stepped: Stepped) -> Stepped:
         self.close()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from contract.world import LEASE_S, World, append, name_id, on_every_store
 from msgspec.structs import replace
 
 from comity.core.limits import AFFINITY_GRACE_S, NEVER_US
 from comity.journal.task import State, TaskRow
 from comity.journal.unit import Fenced, Receipt
+from contract.world import LEASE_S, World, append, name_id, on_every_store
 
 
 def goals(rows: list[TaskRow]) -> str:

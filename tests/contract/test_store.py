@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from contract.world import OPERATOR, World, append, name_id, new_task, note, on_every_store, subject
 from msgspec.structs import replace
 
 from comity.core.errors import JournalError
@@ -27,6 +26,7 @@ from comity.journal.unit import (
     Unit,
     Wakes,
 )
+from contract.world import OPERATOR, World, append, name_id, new_task, note, on_every_store, subject
 
 # ---- tasks and journals ------------------------------------------------------------------------------------
 

@@ -82,7 +82,11 @@ class PostgresStore:
             await postgres_schema.migrate(connection, self._entropy, empty_only=True)
 
         self._is_closing = False
-        await self._read_link.run(prepare)
+        try:
+            await self._read_link.run(prepare)
+        except BaseException:
+            await self._read_link.drop()
+            raise
         self._flusher: Flusher[Unit] = Flusher(self._write, on_flushed=self._posted.committed)
 
     async def close(self) -> None:
@@ -156,8 +160,10 @@ class PostgresStore:
         except psycopg.Error as error:
             if not is_lost(error):
                 await self._roll_back(connection)
-                raise
+            # Also a live one: what a failed pipeline did not prepare, the driver believes to be prepared.
             await self._flush_link.drop()
+            if not is_lost(error):
+                raise
             if not is_committing:
                 raise
             if not await self._was_committed():

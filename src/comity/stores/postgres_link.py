@@ -126,10 +126,9 @@ class Link:
                 try:
                     return await work(await self.connection())
                 except psycopg.Error as error:
-                    if not is_lost(error):
-                        raise
+                    # Also a live one: what a failed pipeline did not prepare, the driver believes to be prepared.
                     await self.drop()
-                    if not again:
+                    if not again or not is_lost(error):
                         raise
                     return await work(await self.connection())
                 except asyncio.CancelledError:

@@ -12,9 +12,11 @@ _MIGRATE_LOCK = 7_117_000
 
 async def applied(connection: Connection) -> dict[int, str]:
     """Return the migrations that the database has, with their checksums."""
-    cursor = await connection.execute("SELECT to_regclass('migrations') IS NOT NULL")
-    row = await cursor.fetchone()
-    if not row or not row[0]:
+    # Not to_regclass: it may answer from a cache that does not know yet what another node has just created.
+    cursor = await connection.execute(
+        "SELECT 1 FROM pg_class WHERE relname = 'migrations' AND relnamespace = current_schema()::regnamespace"
+    )
+    if await cursor.fetchone() is None:
         return {}
     cursor = await connection.execute("SELECT number, sha256 FROM migrations")
     return {number: sha256 for number, sha256 in await cursor.fetchall()}  # noqa: C416 - rows are tuples of anything

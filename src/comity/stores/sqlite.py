@@ -81,14 +81,20 @@ class SqliteStore:
 
     async def open(self) -> None:
         """Open the file; make and migrate it where it is new."""
-        with sqlite_errors(self.path):
-            sqlite_file.make_file(self.path)
-            self._write_db = sqlite_file.connect(self.path)
-            sqlite_file.migrate(self._write_db, self._clock, self._entropy, empty_only=True)
-            self._write_db.set_wal_hook(self._count_pages)
-            self._read_db = sqlite_file.connect(self.path)
-            self._bulk_db = sqlite_file.connect(self.path)
-            self._time.load(self._read_db)
+        opened: list[apsw.Connection] = []
+        try:
+            with sqlite_errors(self.path):
+                sqlite_file.make_file(self.path)
+                opened.append(sqlite_file.connect(self.path))
+                sqlite_file.migrate(opened[0], self._clock, self._entropy, empty_only=True)
+                opened.extend(sqlite_file.connect(self.path) for _ in range(2))
+                self._time.load(opened[1])
+        except BaseException:
+            for db in opened:
+                db.close()
+            raise
+        self._write_db, self._read_db, self._bulk_db = opened
+        self._write_db.set_wal_hook(self._count_pages)
         self._writer = ThreadPoolExecutor(1, "comity-sqlite-writer")
         self._reader = ThreadPoolExecutor(1, "comity-sqlite-reader")
         self._flusher: Flusher[Unit | Job] = Flusher(self._write, self._write_now, self._on_flushed)

@@ -1,0 +1,1 @@
+"""The command line: every word a person types to Comity, and every line it answers."""

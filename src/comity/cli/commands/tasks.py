@@ -1,0 +1,173 @@
+"""`comity tasks`: the group, and the commands that only look: ls, show, tail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from comity.cli import complete
+from comity.cli.app import App
+from comity.cli.grammar import Group, command
+
+if TYPE_CHECKING:
+    from comity.journal.ports import TaskFilter
+
+_HERE = "comity.cli.commands"
+COMMANDS = {
+    "ls": (f"{_HERE}.tasks:ls", "List tasks, newest first."),
+    "show": (f"{_HERE}.tasks:show", "Show a task: its calls, what it used, what to do next."),
+    "tail": (f"{_HERE}.tasks:tail", "Print a task's journal, one line an entry; -f follows it."),
+    "cancel": (f"{_HERE}.task_orders:cancel", "End a task; what can be undone is undone."),
+    "pause": (f"{_HERE}.task_orders:pause", "Park a task once its calls under way have ended."),
+    "resume": (f"{_HERE}.task_orders:resume", "Let a parked task go on, perhaps with a higher budget."),
+    "retry": (f"{_HERE}.task_orders:retry", "Let a failed task go on: redo its last call, or rethink."),
+    "fork": (f"{_HERE}.task_fork:fork", "Go on from an entry of a task with another goal, model or code."),
+    "resolve": (f"{_HERE}.task_orders:resolve", "Say how a call in doubt ended."),
+    "signal": (f"{_HERE}.task_orders:signal", "Send a signal to a task."),
+    "diff": (f"{_HERE}.task_diff:diff", "Show where two tasks, or a fork and its origin, part."),
+}
+STATES = ("queued", "running", "waiting", "parked", "cancelling", "succeeded", "failed", "cancelled")
+
+
+@click.command("tasks", cls=Group, lazy=COMMANDS)
+def tasks() -> None:
+    """Look at tasks and steer them.
+
+    A task is named by its id, or by the first or last characters of it that are unique.
+    """
+
+
+@command(
+    "ls",
+    examples=[
+        ("comity tasks ls --state parked", "what needs a person"),
+        ("comity tasks ls --agent clerk --limit 100 --json", ""),
+    ],
+)
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only in this state; repeatable.")
+@click.option("--agent", default="", metavar="NAME", shell_complete=complete.agents, help="Only of this agent.")
+@click.option("--session", default="", metavar="S", help="Only of this session.")
+@click.option("--tenant", default="", metavar="NAME", help="Only of this tenant.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
+@click.pass_obj
+def ls(app: App, *, states: tuple[str, ...], agent: str, session: str, tenant: str, limit: int) -> None:
+    """List tasks, newest first."""
+    from comity.journal.ports import TaskFilter
+    from comity.journal.task import State
+
+    which = TaskFilter(tuple(map(State, states)), agent, session, tenant, limit=limit + 1)
+    app.run(_ls(app, which))
+
+
+async def _ls(app: App, which: TaskFilter) -> None:
+    from comity.cli.documents import task_document
+    from comity.cli.words import STATE_STYLE, age, one_line, short
+
+    async with app.store() as store:
+        rows = await store.tasks(which)
+        now_us = await store.now_us()
+    has_more = len(rows) == which.limit
+    rows = rows[: which.limit - 1]
+    if app.is_json:
+        app.screen.document({"tasks": [task_document(row) for row in rows], "has_more": has_more})
+        return
+    if not rows:
+        app.screen.say(("no tasks", "dim"))
+        return
+    app.screen.table(
+        ("id", "state", "agent", "session", ">age", ">entries", "goal"),
+        [
+            (
+                short(row.id),
+                (f"{row.state} ({row.reason})" if row.reason else str(row.state), STATE_STYLE[row.state]),
+                one_line(row.agent, 30),
+                one_line(row.session, 20),
+                age(row.created_us, now_us),
+                f"{row.last_seq:,}",
+                one_line(row.goal, 120),
+            )
+            for row in rows
+        ],
+    )
+    if has_more:
+        app.screen.note((f"there are more; --limit {2 * len(rows)} shows them", "dim"))
+
+
+@command("show", examples=[("comity tasks show 5f0c93ab", ""), ("comity tasks show 5f0c93ab --json", "")])
+@click.argument("task", shell_complete=complete.tasks)
+@click.pass_obj
+def show(app: App, task: str) -> None:
+    """Show a task: its calls, what it used, what to do next."""
+    app.run(_show(app, task))
+
+
+async def _show(app: App, task: str) -> None:
+    from comity.cli.account import read_account
+    from comity.cli.documents import account_document
+    from comity.cli.lookup import find_task
+    from comity.cli.next_steps import next_steps
+    from comity.cli.nodes import nodes_up
+    from comity.cli.task_page import write_page
+    from comity.kernel.stops import scopes_of
+
+    async with app.orders() as (store, orders):
+        row = await find_task(store, task)
+        account = await read_account(store, row)
+        over = set(scopes_of(row))
+        stopped = tuple(scope for scope, _ in await orders.stopped() if scope in over)
+        steps = next_steps(account, has_node=bool(await nodes_up(store)), stopped=stopped)
+        if app.is_json:
+            next_commands = [{"command": line, "does": text} for line, text in steps]
+            app.screen.document({**account_document(account), "next": next_commands})
+        else:
+            await write_page(app.screen, store, account, steps)
+
+
+@command(
+    "tail",
+    examples=[
+        ("comity tasks tail 5f0c93ab -f", "follow it until it has ended"),
+        ("comity tasks tail 5f0c93ab --from 120", "begin at entry 120"),
+        ("comity tasks tail 5f0c93ab -f --json", "one JSON document a line"),
+    ],
+)
+@click.argument("task", shell_complete=complete.tasks)
+@click.option("-f", "--follow", "is_following", is_flag=True, help="Go on until the task has ended.")
+@click.option("--from", "from_seq", default=1, type=click.IntRange(1), metavar="SEQ", help="Begin at this entry.")
+@click.pass_obj
+def tail(app: App, *, task: str, is_following: bool, from_seq: int) -> int:
+    """Print a task's journal, one line an entry; -f follows it."""
+    return app.run(_tail(app, task, is_following=is_following, from_seq=from_seq))
+
+
+async def _tail(app: App, task: str, *, is_following: bool, from_seq: int) -> int:
+    from comity.cli.documents import entry_document
+    from comity.cli.follow import Bell, Follower
+    from comity.cli.lines import Teller
+    from comity.cli.lookup import find_task
+    from comity.cli.task_page import write_line
+
+    async with app.store() as store:
+        row = await find_task(store, task)
+        follower, bell, teller = Follower(store, row.id), Bell(store), Teller()
+        documents: list[dict[str, Any]] = []
+        while True:
+            now = await store.task(row.id) or row
+            for item in await follower.more():
+                line = teller.tell(item)
+                if item.seq < from_seq:
+                    continue
+                if not app.is_json:
+                    write_line(app.screen, line)
+                elif is_following:
+                    app.screen.document_line(entry_document(item))
+                else:
+                    documents.append(entry_document(item))
+            if not is_following or now.state.ended:
+                break
+            await bell.wait()
+        bell.close()
+        if app.is_json and not is_following:
+            app.screen.document({"entries": documents})
+    return 0

@@ -1,0 +1,84 @@
+"""A task as it runs, in a terminal: calls as they are made and settle, the model's words as they come, and nothing else."""
+
+from __future__ import annotations
+
+from comity.cli.lines import Line, Teller
+from comity.cli.screen import Screen
+from comity.cli.task_page import said
+from comity.core.ids import Id
+from comity.journal.call import Permit
+from comity.journal.entry import Entry, Intent, Outcome, Progressed
+from comity.runtime.node import LogListener
+
+LEAD = "  "
+
+
+class Live(LogListener):
+    """Writes one task's life on stderr; it is also the node's listener, where the node is in this process."""
+
+    def __init__(self, screen: Screen, *, has_stream: bool) -> None:
+        """Write to `screen`; with `has_stream`, progress and words come from the node and not from the journal."""
+        self._screen = screen
+        self._has_stream = has_stream
+        self._task: Id = b""
+        self._teller = Teller()
+        self._streaming: tuple[int, int] | None = None
+        self._streamed: set[int] = set()
+
+    def watch(self, task: Id) -> None:
+        """Write of this task alone."""
+        self._task = task
+
+    # What the journal says
+
+    def entry(self, item: Entry) -> None:
+        """Write an entry, unless it was seen as it happened or is of no interest."""
+        line = self._teller.tell(item)
+        body = item.read()
+        if line.is_minor or (self._has_stream and isinstance(body, Progressed)):
+            return
+        if isinstance(body, Intent) and item.kind == "model" and self._has_stream:
+            return
+        if isinstance(body, Outcome) and body.call in self._streamed:
+            self._end_stream(line.aside)
+            if line.style == "green":
+                return
+        self.line(line)
+
+    def line(self, line: Line) -> None:
+        """Write a line of the journal."""
+        self._end_stream()
+        branch = f"[{line.branch}] " if line.branch else ""
+        self._screen.note(LEAD, (f"{line.mark} ", line.style), (branch, "dim"), *said(line))
+
+    # What the node says while it happens
+
+    def progress(self, task: Id, text: str, fraction: float | None) -> None:
+        """Write a word of progress."""
+        if task != self._task:
+            return
+        self._end_stream()
+        part = "" if fraction is None else f" {fraction:.0%}"
+        self._screen.note(LEAD, ("· ", "dim"), text, (part, "dim"))
+
+    def delta(self, task: Id, permit: Permit, text: str) -> None:
+        """Write what a model says."""
+        if task != self._task or not text or not self._screen.is_talkative:
+            return
+        attempt = (permit.call, permit.attempt)
+        if self._streaming != attempt:
+            self._end_stream()
+            self._streaming = attempt
+            self._streamed.add(permit.call)
+            self._screen.stream(f"{LEAD}“ ", "cyan")
+        self._screen.stream(text.replace("\n", f"\n{LEAD}  "))
+
+    def printed(self, who: str, text: str) -> None:
+        """Write what the agent's own code printed."""
+        self._end_stream()
+        self._screen.note(LEAD, (f"| {text}", "dim"))
+
+    def _end_stream(self, aside: str = "") -> None:
+        if self._streaming is not None:
+            self._streaming = None
+            self._screen.stream(f"  {aside}\n" if aside else "\n", "dim")

@@ -1,0 +1,85 @@
+"""What to type next: for each way in which a task may need somebody, the exact command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from comity.cli.account import Account, at_hand
+from comity.cli.words import one_line, short
+from comity.journal.budget import Budget, Usage
+from comity.journal.call import Kind
+from comity.journal.task import ParkReason, State
+
+
+def next_steps(account: Account, *, has_node: bool, stopped: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """Return (command, what it does) for each thing that may be done now; `stopped` names the stops over the task."""
+    steps = list(_steps(account, stopped))
+    moves = account.row.state in (State.QUEUED, State.RUNNING, State.WAITING, State.CANCELLING)
+    if moves and not has_node:
+        steps.append((f"comity run --task {short(account.row.id)}", "go on with it here: no node is up on this store"))
+        steps.append(("comity up", "or let a node take every task of this store"))
+    return steps
+
+
+def _steps(account: Account, stopped: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    name = short(account.row.id)
+    if account.row.state in (State.PARKED, State.WAITING, State.RUNNING):
+        for record in account.doubts:
+            call = f"comity tasks resolve {name} {record.seq}"
+            yield f"{call} --happened --result JSON", f"`{record.key.name}` happened, and returned this"
+            yield f"{call} --not-happened", "it did not happen: the agent is told"
+            yield f"{call} --again", "it did not happen: perform it again"
+        for record in account.questions:
+            asked = at_hand(record.args)
+            options = asked.get("options") if isinstance(asked, dict) else None
+            answer = shlex.quote(str(options[0])) if options else '"…"'
+            yield f"comity questions answer {name} {answer}", "answer its question"
+    if account.row.state is State.WAITING:
+        for record in account.calls:
+            if record.open and record.key.kind == Kind.SIGNAL:
+                signal = shlex.quote(one_line(record.key.name, 60))
+                yield f"comity tasks signal {name} {signal} JSON", "send the signal that it waits for"
+    if account.row.state is State.PARKED:
+        yield from _unpark(account, name, stopped)
+    if account.row.state is State.FAILED:
+        yield f"comity tasks retry {name} --redo", "try its last call once more"
+        yield f"comity tasks retry {name} --rethink", "ask its model once more"
+
+
+def _unpark(account: Account, name: str, stopped: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    reason = account.row.reason
+    if reason == ParkReason.STOPPED:
+        for scope in stopped:
+            yield f"comity stop {scope} --lift", "lift the stop"
+        if not stopped:
+            yield f"comity tasks resume {name}", "go on: the stop was lifted"
+    elif reason in (ParkReason.OVER_BUDGET, ParkReason.OVER_CONTEXT):
+        limit = _raised(account.ledger.budget, account.ledger.usage, account.detail)
+        yield f"comity tasks resume {name} --budget {limit}", "go on with a higher limit"
+    elif reason == ParkReason.DIVERGED:
+        yield f"comity tasks resume {name}", "try again, once the code fits its journal"
+        yield f"comity tasks fork {name} --at SEQ", "go on from an entry before they differ"
+    elif reason == ParkReason.PAUSED:
+        yield f"comity tasks resume {name}", "go on"
+    elif reason in (ParkReason.STALLED, ParkReason.SPINNING, ParkReason.COMPENSATION_BLOCKED):
+        yield f"comity tasks resume {name}", "try again, once its cause is gone"
+    yield f"comity tasks cancel {name}", "end it; what can be undone is undone"
+
+
+def _raised(budget: Budget, usage: Usage, detail: str) -> str:
+    """Return twice the limit that was reached, as `--budget` takes it."""
+    if budget.context_tokens is not None and "context" in detail:
+        return f"context_tokens={2 * budget.context_tokens}"
+    named = detail.split("`")[1] if detail.count("`") >= 2 else ""
+    named = named.rpartition(" ")[2]
+    if named.startswith("calls."):
+        limit = budget.calls.get(named.removeprefix("calls."), 0)
+        return f"{named}={max(2 * limit, 1)}"
+    if named == "usd" and budget.usd_micro is not None:
+        return f"usd={max(2 * budget.usd_micro, usage.used.usd_micro) / 1e6:g}"
+    if named == "wall_s" and budget.wall_s is not None:
+        return f"wall_s={2 * budget.wall_s:g}"
+    if named == "tokens" and budget.tokens is not None:
+        return f"tokens={2 * budget.tokens}"
+    return "LIMIT=VALUE"

@@ -1,0 +1,144 @@
+"""Live through crashes: one node after the other on the same store, until every task has ended, beside an operator.
+
+The operator does what a person would: answers questions, and settles what is in doubt by looking at the tally's book.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection
+from typing import Any
+
+from comity.core.clock import SystemClock
+from comity.core.codec import decode
+from comity.core.entropy import SystemEntropy
+from comity.core.errors import UsageError
+from comity.core.ids import Id
+from comity.journal.call import Kind
+from comity.journal.ports import Store, TaskFilter
+from comity.journal.program import Loaded
+from comity.journal.task import ParkReason, State, TaskRow
+from comity.kernel import Settings
+from comity.runtime.embedded import Embedded
+from comity.runtime.orders import Orders
+from comity.testing.waiting import wait_until
+from crash.fleet import CountingModel, World, loaded_for
+from crash.forgetful import ForgetfulStore
+from crash.injection import CrashingBrains, CrashingHand, CrashingModel, CrashingStore, Injector
+
+LIVES_MAX = 40
+LIFE_S_MAX = 20.0
+SETTINGS = Settings(permit_s=5.0, lease_s=30.0, linger_s=0.0, poll_s=0.05, tasks_max=100)
+
+DONE = {"announce": "announced {}", "idempotent": "did {}", "irreversible": "did {}"}
+"""What a tool returns that a person may have to vouch for."""
+
+
+class Operator:
+    """A person with orders to a store and an eye on the book."""
+
+    def __init__(self, store: Store, world: World) -> None:
+        self.orders = Orders(store, SystemClock(), SystemEntropy(), "ada")
+        self.store = store
+        self.world = world
+        self.tasks: list[Id] = []
+        self.parked: list[tuple[str, str]] = []
+
+    async def rows(self) -> list[TaskRow]:
+        """Return the tasks that are looked after, and their children."""
+        found = [await self.orders.row(task) for task in self.tasks]
+        for task in self.tasks:
+            found += await self.store.tasks(TaskFilter(parent=task))
+        return found
+
+    async def look_around(self) -> bool:
+        """Answer what is asked, settle what is in doubt; tell whether every task has ended."""
+        for question in await self.orders.questions():
+            with contextlib.suppress(UsageError):  # the first answer was taken a moment ago
+                await self.orders.answer(question.task, question.call, "yes")
+        rows = await self.rows()
+        for row in rows:
+            if row.state is State.PARKED:
+                await self._settle(row.id, row.reason)
+        return all(row.state.ended for row in rows)
+
+    async def _settle(self, task: Id, reason: str) -> None:
+        assert reason == ParkReason.IN_DOUBT, f"a task is parked: {reason}"
+        ledger = await self.orders.ledger(task)
+        for record in await self.orders.in_doubt(task):
+            if record.seq in ledger.resolutions:
+                continue
+            name, args = record.key.name, decode(record.args.inline)
+            self.parked.append((name, record.unknown))
+            if self.world.book.look(name, args) is None:
+                await self.orders.resolve(task, record.seq, "again")
+            else:
+                await self.orders.resolve(task, record.seq, "happened", result=DONE[name].format(args["ref"]))
+
+
+class Lives:
+    """A store, a world, and one node after the other."""
+
+    def __init__(self, store: Store, world: World, crashes: Collection[int] = (), loaded: Loaded | None = None) -> None:
+        self.store = store
+        self.world = world
+        self.crashes = crashes
+        self.loaded = loaded or loaded_for(world)
+        self.operator = Operator(store, world)
+        self.places: list[str] = []
+        self.count = 0
+        self._paid: dict[bytes, int] = {}
+
+    async def create(self, agent: str, goal: Any = "go") -> Id:
+        """Create a task; its signal is sent at once."""
+        task = await self.operator.orders.create(self.loaded.program, agent, goal)
+        self.operator.tasks.append(task)
+        await self.operator.orders.signal(task, "go", "went", sender="once")
+        return task
+
+    async def live(self) -> None:
+        """Start a node, and another after each crash, until every task has ended."""
+        for _ in range(LIVES_MAX):
+            if await self._one_life():
+                return
+        message = f"no end after {LIVES_MAX} lives: {self.places}"
+        raise AssertionError(message)
+
+    async def _one_life(self) -> bool:
+        injector = self.world.injector = Injector(self.crashes, self.count)
+        node = Embedded(
+            self.loaded, CrashingStore(self.store, injector), model=CountingModel(self.world), settings=SETTINGS
+        )
+        kernel = node.kernel
+        kernel.hand = CrashingHand(kernel.hand, injector)
+        kernel.model = CrashingModel(kernel.model, injector)
+        kernel.brains = CrashingBrains(kernel.brains, injector)
+        starting = asyncio.ensure_future(kernel.start("here", 1))
+
+        async def is_over() -> bool:
+            return injector.frozen.is_set() or await self.operator.look_around()
+
+        try:
+            await wait_until(is_over, LIFE_S_MAX, f"the end of a life after {injector.place}")
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await kernel.stop()
+            self.count = injector.count
+        self.places.append(injector.place)
+        if isinstance(self.store, ForgetfulStore):
+            self.store.crash()
+        await self.store.declare_dead(kernel.lease.node)
+        await self._note_thoughts()
+        return not injector.frozen.is_set()
+
+    async def _note_thoughts(self) -> None:
+        """Hold that no model call whose outcome is recorded is paid for again."""
+        for paid, times in self._paid.items():
+            assert self.world.thoughts[paid] == times, f"a recorded thought was paid for again: {paid[:80]!r}"
+        for row in await self.operator.rows():
+            ledger = await self.operator.orders.ledger(row.id)
+            done = sum(item.key.kind == Kind.MODEL and not item.open for item in ledger.calls.values())
+            known = sorted(self.world.thoughts, key=len)[:done]
+            self._paid.update((item, self.world.thoughts[item]) for item in known)

@@ -134,7 +134,6 @@ def agent(function: Any = None, /, **options: Unpack[AgentOptions]) -> Any:
     Raises:
         UsageError: what is declared cannot be.
     """
-    _known(options, AgentOptions, "agent")
 
     def declare(function: F) -> F:
         name = options.get("name") or function.__name__
@@ -154,6 +153,7 @@ def agent(function: Any = None, /, **options: Unpack[AgentOptions]) -> Any:
 
 def agent_marks(spec: AgentSpec, options: AgentOptions) -> dict[str, Any]:
     """Return what to leave on an agent: `spec` with `options` in it, and what it was declared with."""
+    _known(options, AgentOptions, "agent")
     if not _AGENT_NAME.fullmatch(spec.name):
         raise UsageError(
             "bad_name", f"`{spec.name}` cannot be an agent's name", hint="use letters, digits, `_`, `-`, `.`"
@@ -194,7 +194,7 @@ def _known(options: Mapping[str, Any], declared: Any, what: str) -> None:
     if unknown:
         raise UsageError(
             "unknown_option",
-            f"`@{what}` knows no option `{unknown[0]}`",
+            f"`{what}` knows no option `{unknown[0]}`",
             hint=f"it knows {', '.join(sorted(_options(declared)))}",
         )
 
@@ -251,6 +251,7 @@ def _arguments(function: Callable[..., Any], name: str) -> tuple[type[msgspec.St
                 hint="use named parameters only",
             )
         kind = hints.get(parameter.name, Any)
+        kind = Any if kind is object else kind
         if kind is CallContext:
             inject = parameter.name
         elif parameter.default is parameter.empty:
@@ -272,7 +273,7 @@ def _schema(arguments: type[msgspec.Struct], name: str) -> dict[str, Any]:
     except TypeError as error:
         raise UsageError(
             "unknown_type",
-            f"tool `{name}`: {str(error).lower()}",
+            f"tool `{name}`: {str(error).splitlines()[-1].lower()}",
             hint="annotate its parameters with types that JSON can hold",
         ) from None
     schema = parts.pop(arguments.__name__)

@@ -155,8 +155,8 @@ def bind(tool: Callable[..., Any], args: bytes, context: CallContext) -> dict[st
     return bound
 
 
-def check_fit(tool: str, role: Role, other: ToolSpec) -> None:
-    """Check that `other` may serve `tool` in that role.
+def check_fit(tool: str, role: Role, other: ToolSpec, file: str = "") -> None:
+    """Check that `other` may serve `tool` (of `file`) in that role.
 
     Raises:
         UsageError: its effect class does not fit; the message names both and the way out.
@@ -165,7 +165,7 @@ def check_fit(tool: str, role: Role, other: ToolSpec) -> None:
     if other.effect not in fitting:
         raise UsageError(
             "unfit_tool",
-            f"tool `{tool}` has `{role}={other.name}`, and `{other.name}` is {other.effect}",
+            f"{file and f'{file}: '}tool `{tool}` has `{role}={other.name}`, and `{other.name}` is {other.effect}",
             hint=f"`{other.name}` {way_out}",
         )
 
@@ -243,7 +243,7 @@ def _check_tool(spec: ToolSpec, tools: Mapping[str, ToolSpec], file: str) -> Non
         if name and name not in tools:
             raise _missing(file, f"tool `{spec.name}` has `{role}={name}`", "tool", name)
         if name:
-            check_fit(spec.name, role, tools[name])
+            check_fit(spec.name, role, tools[name], file)
 
 
 def _check_agent(spec: AgentSpec, found: Loaded, file: str) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from comity.agents.stepper import Stepper
 from comity.core.codec import canonical, decode, digest
-from comity.journal.call import Call, Delivered, Status
+from comity.journal.call import Call, Delivered, Kind, Status
 from comity.journal.program import AGENT
 from comity.journal.protocol import Deliver, Divergence, Finished, Recorded, Said, Start, Stepped
 from comity.journal.segment import EMPTY_HEAD
@@ -90,7 +90,7 @@ class FakeKernel:
                 digest(call.args),
                 order,
                 line.delivered,
-                head_of(call) if order else EMPTY_HEAD,
+                head_of(call, line.delivered) if order else EMPTY_HEAD,
             )
         return tuple(sorted(found.values(), key=lambda item: item.seq))
 
@@ -106,7 +106,7 @@ class FakeKernel:
         if not self._undelivered or self._stepper is None:
             return None
         order, call, outcome = self._undelivered.popleft()
-        return self._take(self._stepper.deliver(Deliver(order, *call.key, outcome, head_of(call))))
+        return self._take(self._stepper.deliver(Deliver(order, *call.key, outcome, head_of(call, outcome))))
 
     def end(self, call: Call, delivered: Delivered | None = None) -> Stepped:
         """End an open call and tell the agent."""
@@ -163,6 +163,8 @@ def messages_of(calls: Iterable[Call]) -> list[dict[str, Any]]:
     return [decode(item.data) for call in calls for item in call.segments]
 
 
-def head_of(call: Call) -> bytes:
-    """Return the head of a model call's context, the empty one for other calls."""
-    return bytes.fromhex(decode(call.args)["head"]) if call.kind == "model" else EMPTY_HEAD
+def head_of(call: Call, outcome: Delivered | None = None) -> bytes:
+    """Return the head of a model call's context; the empty one for other calls, and where nothing was journaled."""
+    if call.kind != Kind.MODEL or (outcome is not None and outcome.status is Status.REFUSED):
+        return EMPTY_HEAD
+    return bytes.fromhex(decode(call.args)["head"])

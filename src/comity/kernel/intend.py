@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from comity.core.codec import digest
+from comity.core.codec import decode, digest
 from comity.core.errors import Stopped, UsageError
 from comity.core.ids import show_id
 from comity.journal.entry import Intent
@@ -103,7 +103,8 @@ async def _taken(passage: Passage, mine: once.Act, found: StateRow) -> Verdict:
     if first.digest != mine.digest:
         where = "in this task" if first.task == run.row.id else f"in task `{show_id(first.task)}`"
         reason = f"the same act was asked with other arguments {where} ({first.call})"
-        return Refuse("other_arguments", reason, "keep the first arguments, or name another act")
+        came = decode(await run.content(first.result)) if first.state == "done" else "not known yet"
+        return Refuse("other_arguments", reason, f"the first act came to: {came}; keep its arguments, or name another")
     if first.state == "held":
         return Wait("the same act is under way", on=f"{once.NAMESPACE}/{found.key}", seen=found.version)
     return Redundant(await run.content(first.result), f"{show_id(first.task)}/{first.call}")

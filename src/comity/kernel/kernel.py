@@ -105,7 +105,7 @@ class Kernel:
         await self.lease.register(host, pid, address)
         await self.stops.refresh()
         self._unwatch = self.store.watch(self._on_news)
-        for work in (self.lease.keep(), self._take(), self._follow()):
+        for work in (self.lease.keep(), self._take(), self._follow(), self._sequence()):
             self._beside.add(asyncio.ensure_future(work))
 
     async def drain(self) -> None:
@@ -284,6 +284,15 @@ class Kernel:
             except StoreError as error:
                 self.log(f"the store cannot be reached: {error.message}")
             await self._news.wait(heard, self.settings.poll_s)
+
+    async def _sequence(self) -> None:
+        """Give what was committed its place in the log's tree, unless another node does."""
+        while True:
+            try:
+                await self.store.sequence(self.lease.node, self.lease.lease_id)
+            except StoreError as error:
+                self.log(f"the log could not be sequenced: {error.message}")
+            await self.clock.sleep(self.settings.poll_s)
 
     async def _acknowledge(self, generation: int) -> None:
         """Tell the store that no permit given here in a stopped scope can still start an attempt."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
@@ -27,8 +29,10 @@ from comity.kernel import Devices, Kernel, Settings
 from comity.kernel.children import read_budget
 from comity.kernel.create import Options
 from comity.models.router import ModelRouter
+from comity.runtime.burial import address_of, bury, host_name
 from comity.runtime.config import load_config
 from comity.runtime.inline_brains import InlineBrains
+from comity.runtime.nodelock import NodeLock, lock_path
 from comity.runtime.orders import Orders, grant_of
 from comity.runtime.programs import FixedPrograms
 from comity.stores.open import open_store
@@ -46,8 +50,12 @@ class Embedded:
         settings: Settings | None = None,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
+        home: Path | None = None,
     ) -> None:
-        """Run what `loaded` offers; `model` None means the configured models and the file's scripted ones."""
+        """Run what `loaded` offers; `model` None means the configured models and the file's scripted ones.
+
+        With a `home` the node holds a lock there, so that after a crash the next one of this machine need not wait for its lease.
+        """
         self.loaded = loaded
         self.store = store
         self.clock = clock or SystemClock()
@@ -65,12 +73,16 @@ class Embedded:
             self.programs,
         )
         self.kernel = Kernel(devices, settings or Settings(tasks_max=1_000), new_id(self.clock, self.entropy))
+        self._lock = NodeLock.acquire(lock_path(home, self.kernel.lease.node)) if home is not None else None
         self._watched: dict[Id, asyncio.Future[TaskRow]] = {}
         self.kernel.on_ended.append(self._on_ended)
 
     async def __aenter__(self) -> Self:
         """Start the kernel."""
-        await self.kernel.start("embedded", os.getpid())
+        address = address_of(self._lock) if self._lock is not None else ""
+        if self._lock is not None:
+            self.kernel.before_take.append(lambda: bury(self.store, self.kernel.lease.node))
+        await self.kernel.start(host_name(), os.getpid(), address)
         return self
 
     async def __aexit__(
@@ -79,6 +91,9 @@ class Embedded:
         """Give back what is not ended, and stop."""
         await self.kernel.drain()
         await self.store.declare_dead(self.kernel.lease.node)
+        if self._lock is not None:
+            self._lock.path.unlink(missing_ok=True)
+            self._lock.release()
 
     async def create(self, agent: str, goal: Any, **options: Unpack[Options]) -> Id:
         """Create a task of `agent` and have it taken at once."""
@@ -161,24 +176,29 @@ async def run_async(agent: Callable[..., Any], goal: Any, **options: Unpack[RunO
     Raises:
         ComityError: the task failed, was cancelled or is parked.
     """
+    if options.get("store"):
+        return await _run_on(options["store"], agent, goal, options)
+    with tempfile.TemporaryDirectory(prefix="comity-") as folder:
+        return await _run_on(f"sqlite:///{folder}/comity.db", agent, goal, options)
+
+
+async def _run_on(url: str, agent: Callable[..., Any], goal: Any, options: RunOptions) -> Any:
     loaded = offered_by(agent)
     name = next(name for name, found in loaded.agents.items() if found is agent)
     spec = loaded.program.agent(name)
     assert spec is not None
-    store = open_store(options.get("store") or "sqlite:///:memory:")
+    store = open_store(url)
     await store.open()
     try:
-        async with Embedded(loaded, store) as node:
-            grant = grant_of(loaded.program, spec, "comity.run", options.get("allow"), options.get("model", ""))
-            budget = read_budget(options["budget"]) if options.get("budget") else Budget()
+        async with Embedded(loaded, store, home=load_config(dict(os.environ)).make_home()) as node:
             task = await node.create(
                 name,
                 goal,
                 session=options.get("session", ""),
                 dedupe=options.get("dedupe", ""),
                 model=options.get("model", ""),
-                grant=grant,
-                budget=budget,
+                grant=grant_of(loaded.program, spec, "comity.run", options.get("allow"), options.get("model", "")),
+                budget=read_budget(options["budget"]) if options.get("budget") else Budget(),
             )
             return await node.result(task)
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -13,17 +12,19 @@ from comity.core.entropy import Entropy, SystemEntropy
 from comity.core.errors import StoreError, UsageError
 from comity.core.ids import Id, derived_id, new_id, show_id
 from comity.journal.call import Permit
-from comity.journal.ports import NodeRow, Store
+from comity.journal.ports import Store
 from comity.journal.protocol import Delta
 from comity.kernel import Devices, Kernel, Settings
 from comity.kernel.kernel import Listener
 from comity.models.router import ModelRouter
 from comity.runtime import log as logs
 from comity.runtime.brains import ProcessBrains
+from comity.runtime.burial import address_of, bury, host_name
 from comity.runtime.config import Config
 from comity.runtime.hands import ProcessHands
 from comity.runtime.hardening import hide_from_neighbours
-from comity.runtime.nodelock import NodeLock, is_free, lock_path
+from comity.runtime.nodelock import NodeLock, lock_path
+from comity.runtime.output import OnLine
 from comity.runtime.programs import StoredPrograms
 from comity.runtime.zygote import ZygoteSettings
 from comity.runtime.zygotes import Zygotes
@@ -60,8 +61,9 @@ class Node:
         clock: Clock | None = None,
         entropy: Entropy | None = None,
         listener: Listener | None = None,
+        on_line: OnLine | None = None,
     ) -> None:
-        """Prepare a node on an open `store`; `environment` holds the keys of model upstreams."""
+        """Prepare a node on an open `store`; `environment` holds models' keys, `on_line` takes what agents print."""
         self.config = config
         self.store = store
         self.clock = clock or SystemClock()
@@ -71,7 +73,7 @@ class Node:
         self._environment = environment
         self._listener = listener or LogListener()
         self._lock = NodeLock.acquire(lock_path(config.make_home(), self.id))
-        settings = ZygoteSettings(_say, config.sections.node.hand_env, self._lock.fileno())
+        settings = ZygoteSettings(on_line or _say, config.sections.node.hand_env, self._lock.fileno())
         self.zygotes = Zygotes(settings)
         self.hands = ProcessHands(self.zygotes, self._file_of)
         self.brains = ProcessBrains(self.zygotes, self.programs)
@@ -83,16 +85,16 @@ class Node:
             scripted=self._play,
         )
         self._scripts: dict[Id, str] = {}
+        self._plays = 0
         self.kernel = self._kernel()
 
     async def start(self) -> None:
         """Hide this process from its neighbours, bury the dead of this machine, and begin to take tasks."""
         hide_from_neighbours()
         logs.hide(self.config.secrets)
-        await self.bury()
         self.kernel.lease.on_renewed.append(self.hands.told_lease)
-        self.kernel.before_take.append(self.bury)
-        await self.kernel.start(host_name(), os.getpid(), f"lock:{self._lock.path}")
+        self.kernel.before_take.append(lambda: bury(self.store, self.id))
+        await self.kernel.start(host_name(), os.getpid(), address_of(self._lock))
         log.info("node %s is up on %s", show_id(self.id), self.store.url)
 
     async def drain(self) -> None:
@@ -114,14 +116,6 @@ class Node:
         self._lock.path.unlink(missing_ok=True)
         self._lock.release()
         log.info("node %s is down", show_id(self.id))
-
-    async def bury(self) -> None:
-        """Declare dead the nodes of this machine whose lock is free: their process and all their hands are gone."""
-        for row in await self.store.nodes():
-            if row.alive and row.id != self.id and _is_gone(row):
-                log.info("node %s and its hands are gone", show_id(row.id))
-                await self.store.declare_dead(row.id)
-                Path(row.address.removeprefix("lock:")).unlink(missing_ok=True)
 
     def _kernel(self) -> Kernel:
         section = self.config.sections.node
@@ -160,20 +154,10 @@ class Node:
         path = str(Path(file).resolve())
         stage = derived_id(b"scripted", path.encode())
         self._scripts[stage] = path
-        permit = Permit(stage, 0, 1, self.clock.monotonic_s() + self.config.sections.node.lease_s, "")
+        self._plays += 1
+        permit = Permit(stage, self._plays, 1, self.clock.monotonic_s() + self.config.sections.node.lease_s, "")
         async for delta in self.hands.complete(permit, name, request):
             yield delta
-
-
-def host_name() -> str:
-    """Return a name that two machines, or two boots of one, do not share."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{platform.node()}/{boot.read_text().strip() if boot.exists() else 'unknown'}"
-
-
-def _is_gone(row: NodeRow) -> bool:
-    path = Path(row.address.removeprefix("lock:"))
-    return row.host == host_name() and row.address.startswith("lock:") and path.exists() and is_free(path)
 
 
 def _say(who: str, line: str) -> None:

@@ -325,6 +325,12 @@ class SqliteStore:
         """Return the store's clock."""
         return self._time.now_us()
 
+    async def settings(self) -> dict[str, str]:
+        """Return what decides about durability, as the connection that writes reports it."""
+        names = ("journal_mode", "synchronous", "page_size", "fullfsync")
+        with sqlite_errors(self.path):
+            return {name: str(self._write_db.pragma(name)) for name in names}
+
     async def lineage(self) -> str:
         """Return the id that the file got when it was made or restored."""
         return self._read(lambda db: sqlite_file.meta(db, "lineage"))

@@ -61,10 +61,6 @@ class ScriptedModel:
             said = _by_turn(script, messages)
         return _message(said, messages)
 
-    def complete(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the answer to a request as models get it: `messages`, `model`, `params`, `tools`."""
-        return self.answer(request["messages"], request.get("tools") or ())
-
 
 def _by_rule(rules: Rules, messages: Sequence[Mapping[str, Any]]) -> Said:
     content = next((item.get("content") for item in reversed(messages) if item.get("role") != "assistant"), "")

@@ -1,0 +1,44 @@
+"""The dead of this machine: nodes whose lock is free are gone with all their hands, so nobody waits for their lease."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from pathlib import Path
+
+from comity.core.ids import Id, show_id
+from comity.journal.ports import NodeRow, Store
+from comity.runtime.nodelock import NodeLock, is_free
+
+ADDRESS = "lock:"
+
+log = logging.getLogger("comity.node")
+
+
+def address_of(lock: NodeLock) -> str:
+    """Return what a node's row says of its lock."""
+    return f"{ADDRESS}{lock.path}"
+
+
+async def bury(store: Store, me: Id) -> None:
+    """Declare dead the nodes of this machine that are gone, and remove their locks."""
+    for row in await store.nodes():
+        if row.alive and row.id != me and _is_gone(row):
+            log.info("node %s and its hands are gone", show_id(row.id))
+            await store.declare_dead(row.id)
+            _lock_of(row).unlink(missing_ok=True)
+
+
+def host_name() -> str:
+    """Return a name that two machines, or two boots of one, do not share."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{platform.node()}/{boot.read_text().strip() if boot.exists() else 'unknown'}"
+
+
+def _is_gone(row: NodeRow) -> bool:
+    known = row.host == host_name() and row.address.startswith(ADDRESS)
+    return known and _lock_of(row).exists() and is_free(_lock_of(row))
+
+
+def _lock_of(row: NodeRow) -> Path:
+    return Path(row.address.removeprefix(ADDRESS))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Final
 
 from comity.core.errors import JournalError
@@ -20,18 +19,18 @@ class Frames:
         self._bytes_max = bytes_max
         self._rest = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the bodies that `data` completes; what is left waits for the next piece.
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the bodies that `data` completes; what is left waits for the next piece.
 
         Raises:
             JournalError: A frame says that it is longer than the limit: the other side is not one of ours.
         """
         rest = self._rest
         if not rest and len(data) >= 4 and int.from_bytes(data[:4], "big") == len(data) - 4:
-            yield data[4:]
-            return
+            return [data[4:]]
         rest += data
         start = 0
+        bodies: list[bytes] = []
         while len(rest) - start >= 4:
             end = start + 4 + int.from_bytes(rest[start : start + 4], "big")
             if end - start - 4 > self._bytes_max:
@@ -40,10 +39,10 @@ class Frames:
                 )
             if end > len(rest):
                 break
-            body = bytes(rest[start + 4 : end])
+            bodies.append(bytes(rest[start + 4 : end]))
             start = end
-            yield body
         del rest[:start]
+        return bodies
 
 
 def read_some(fd: int) -> bytes:

@@ -69,7 +69,13 @@ class BrainProcess:
         except msgspec.DecodeError:
             self._end("it sent what is no step")
             return
-        self._on_step(step)
+        is_taken = False
+        try:
+            self._on_step(step)
+            is_taken = True
+        finally:
+            if not is_taken:  # a fault of ours; the next incarnation starts from what is in the journal
+                self._end("the kernel could not take its step")
 
     def _silent(self) -> None:
         """End a process that closed its socket, or sent a frame beyond all limits, though it may run on."""

@@ -39,6 +39,7 @@ class HandLink:
     def __init__(self, on_gone: Callable[[str], None]) -> None:
         self.is_gone = False
         self._on_gone = on_gone
+        self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
         self._pending: dict[int, _Pending] = {}
         self._cancelled: set[int] = set()
@@ -64,7 +65,7 @@ class HandLink:
     def perform(self, order: Perform | Complete, on_progress: OnProgress) -> tuple[int, asyncio.Future[Attempt]] | None:
         """Send an order, under a number of this link, and return number and future end; None where nothing was sent."""
         number = next(self._ids)
-        future: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Attempt] = self._loop.create_future()
         self._pending[number] = _Pending(future, on_progress)
         if self._write(msgspec.structs.replace(order, id=number)):
             return number, future
@@ -114,7 +115,8 @@ class HandLink:
         elif isinstance(message, Reported):
             pending = self._pending.get(message.id)
             if pending is not None:
-                pending.on_progress(message.text, message.fraction)
+                # Soon, not here: a listener's fault must not cost the end of an attempt.
+                self._loop.call_soon(pending.on_progress, message.text, message.fraction)
 
     def _silent(self) -> None:
         """End a process that closed its socket, though it may run on."""

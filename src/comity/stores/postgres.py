@@ -34,6 +34,8 @@ from comity.stores.units import check_unit
 
 TRIES = 6
 """How often a batch is judged again because another node was quicker, or the connection was lost before COMMIT."""
+SETTLE_TRIES = 20
+"""How often the first look at the log waits for older transactions, of whatever database of the server."""
 RECONNECT_S_MIN = 0.05
 RECONNECT_S_MAX = 1.0
 
@@ -283,7 +285,7 @@ class PostgresStore:
     async def sequence(self, node: Id, lease_id: Id, limit: int = 10_000) -> int:
         """Give committed entries their leaf in the log's tree."""
         now_us = self._now()
-        settled = await self._read_link.run(self._log.settled)
+        settled = await self._settled()
         return await self._take_link.run(
             lambda connection: postgres_queue.sequence(connection, now_us, node, lease_id, limit, settled)
         )
@@ -306,8 +308,17 @@ class PostgresStore:
 
     async def log(self, position: int, limit: int) -> list[Logged]:
         """Return entries of all tasks after `position`; nothing before what is shown can still appear."""
-        settled = await self._read_link.run(self._log.settled)
+        settled = await self._settled()
         return await self._read_link.run(lambda connection: postgres_reads.log(connection, position, settled, limit))
+
+    async def _settled(self) -> int:
+        settled = await self._read_link.run(self._log.settled)
+        for _ in range(SETTLE_TRIES):
+            if not self._log.is_new:
+                break
+            await self._pace.sleep(RECONNECT_S_MIN)
+            settled = await self._read_link.run(self._log.settled)
+        return settled
 
     async def leaves(self, start: int = 0, limit: int = 100_000) -> list[Digest]:
         """Return leaf hashes from index `start` on."""

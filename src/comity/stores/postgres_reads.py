@@ -29,19 +29,24 @@ class Log:
 
     Positions are given before transactions commit, so a higher one may be seen before a lower one. A flusher has its
     transaction id before it gets positions. So: read the highest position given, then take a transaction id; once every
-    older transaction has ended, all positions up to that one are seen or will never be.
+    older transaction has ended, all positions up to that one are seen or will never be. What has a leaf is settled too.
     """
 
     def __init__(self) -> None:
         """Know nothing."""
-        self._settled = 0
+        self._settled = -1
         self._waiting: tuple[int, int] | None = None
 
+    @property
+    def is_new(self) -> bool:
+        """Tell whether nothing was found settled yet, so that a moment's patience pays."""
+        return self._settled < 0
+
     async def settled(self, connection: Connection) -> int:
-        """Return the highest position that is settled."""
+        """Return the highest position that is known to be settled."""
         async with connection.pipeline():
             given = await connection.execute(
-                "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM entries_position_seq"
+                "SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM entries_position_seq"
             )
             own = await connection.execute("SELECT pg_current_xact_id()::text::bigint")
             oldest = await connection.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
@@ -54,7 +59,12 @@ class Log:
             self._waiting = None
         elif self._waiting is None:
             self._waiting = (position, own_id)
-        return self._settled
+        if self._settled >= 0:
+            return self._settled
+        rows = await select(
+            connection, "SELECT coalesce(max(position), 0) FROM leaves WHERE idx = (SELECT max(idx) FROM leaves)"
+        )
+        return int(rows[0][0])
 
 
 async def task(connection: Connection, id: Id) -> TaskRow | None:

@@ -120,7 +120,7 @@ class Release:
         self._narrator.heading("The clerk begins")
         begun = fleet.comity("run", AGENT, "--goal", "Release what is new.", "--detach", *model)
         task = str(begun["task"])
-        self._narrator.line(Line("●", "a task", f"{task} of {'a real' if model else 'the scripted'} model", "cyan"))
+        self._narrator.line(Line("●", "a task", f"{task}, {'a real' if model else 'a scripted'} model", "cyan"))
         store = open_store(fleet.store_url)
         await store.open()
         try:

@@ -62,11 +62,11 @@ class Narrator:
 
     def line(self, line: Line) -> None:
         """Write one line, cut where it is too long."""
-        text = Text(no_wrap=True, overflow="ellipsis")
+        text = Text()
         text.append(f"{self.seconds:6.1f} s  ", "dim")
         text.append(f"{line.sign} {line.name:<{NAME_CHARS}} ", line.tone or "green")
         text.append(line.text.replace("\n", " "), "dim" if line.tone == "dim" else "")
-        self._console.print(text)
+        self._console.print(text, no_wrap=True, overflow="ellipsis")
 
     def killed(self, who: str, pid: int) -> None:
         """Write that something was killed."""

@@ -82,7 +82,7 @@ class Journal:
             self._names[seq] = _name(kind, body.asked)
             self._open.add(seq)
             self.thoughts += kind == "model"
-            yield Line("·", self._names[seq], f"is meant {_shown(body.asked)}", "dim")
+            yield Line("·", self._names[seq], f"is meant {_shown(body.asked)}".rstrip(), "dim")
         elif isinstance(body, Outcome):
             yield self._outcome(entry, body, json.loads(result))
         elif isinstance(body, Attempted):

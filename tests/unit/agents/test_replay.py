@@ -6,7 +6,7 @@ import asyncio
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comity import CallFailed, Context, agent
@@ -194,6 +194,7 @@ def go_on(kernel: FakeKernel, chance: random.Random, lag: float = 0.3) -> None:
 
 
 @pytest.mark.parametrize("function", AGENTS, ids=lambda item: item.__name__)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32))
 def test_a_brain_killed_anywhere_asks_the_same_calls_in_the_same_order(function, seed):
     first = live(function, seed)
@@ -218,6 +219,7 @@ def comparable(calls) -> list:
 
 
 @pytest.mark.parametrize("function", AGENTS, ids=lambda item: item.__name__)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32))
 def test_a_task_killed_again_and_again_ends_as_its_journal_says(function, seed):
     chance = random.Random(seed)

@@ -117,7 +117,7 @@ def test_the_digest_follows_the_content_and_another_content_is_another_module(fi
             "tool `f` has `verify=gone`",
         ),
         (
-            "from comity import Agent, tool\n@tool(effect='reversible', compensate='u')\ndef f(): ...\n@tool\ndef u(): ...\n",
+            "from comity import tool\n@tool(effect='reversible', compensate='u')\ndef f(): ...\n@tool\ndef u(): ...\n",
             "unfit_tool",
             "`u` is irreversible",
         ),

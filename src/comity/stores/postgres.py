@@ -30,7 +30,7 @@ from comity.stores.news import News
 from comity.stores.postgres_link import RETRIED, Connection, Link, is_lost, mapped, value_errors
 from comity.stores.postgres_news import PostgresNews
 from comity.stores.postgres_rows import PostgresRows, write_segments
-from comity.stores.units import check_unit
+from comity.stores.units import check_unit, concerns_others
 
 TRIES = 6
 """How often a batch is judged again because another node was quicker, or the connection was lost before COMMIT."""
@@ -69,6 +69,7 @@ class PostgresStore:
         self._batch = 0
         self._flush_pid = 0
         self._is_closing = False
+        self._has_news = False
         self._flush_link = Link(url, "flush")
         self._read_link = Link(url, "read")
         self._take_link = Link(url, "take")
@@ -89,7 +90,12 @@ class PostgresStore:
         except BaseException:
             await self._read_link.drop()
             raise
-        self._flusher: Flusher[Unit] = Flusher(self._write, on_flushed=self._posted.committed)
+        self._flusher: Flusher[Unit] = Flusher(self._write, on_flushed=self._on_flushed)
+
+    def _on_flushed(self) -> None:
+        if self._has_news:
+            self._has_news = False
+            self._posted.committed()
 
     async def close(self) -> None:
         """Commit what is queued, then disconnect."""
@@ -133,6 +139,7 @@ class PostgresStore:
                     await self._pace.sleep(RECONNECT_S_MIN)
             else:
                 if answers is not None:
+                    self._has_news = self._has_news or any(concerns_others(unit) for unit in units)
                     return answers
         raise StoreError("store_unreachable", "the connection is lost again and again", hint="look at the server's log")
 

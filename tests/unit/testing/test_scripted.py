@@ -37,11 +37,6 @@ def test_rules_look_at_the_last_message_that_is_not_the_models_own():
     assert model.answer([USER, {"role": "tool", "content": "7"}])["content"] == "what?"
 
 
-def test_a_request_as_models_get_it_is_answered_too():
-    request = {"messages": [USER], "model": "scripted:f:m", "params": {}, "tools": []}
-    assert ScriptedModel(["hi"]).complete(request) == {"role": "assistant", "content": "hi"}
-
-
 def test_a_whole_message_is_passed_on():
     assert ScriptedModel([{"content": "x", "refusal": None}]).answer([USER]) == {
         "role": "assistant",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from comity.cli.screen import Screen
-from comity.core.errors import StoreError
+from comity.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from comity.journal.ports import Store
@@ -94,6 +95,29 @@ class App:
             yield store
         finally:
             await store.close()
+
+    def look_for_store(self) -> None:
+        """Refuse a store that is a file and not there.
+
+        Raises:
+            StoreError: there is none.
+        """
+        from comity.stores.open import open_store
+
+        store = open_store(self.config.sections.store.url)
+        self._look_for(Path(str(getattr(store, "path", ""))), may_make=False)
+
+    def confirm(self, question: str) -> None:
+        """Ask whether to go on.
+
+        Raises:
+            UsageError: nobody can be asked.
+        """
+        import click
+
+        if self.is_json or not sys.stdin.isatty():
+            raise UsageError("not_confirmed", question, hint="add --yes if so")
+        click.confirm(question, abort=True, err=True)
 
     def _look_for(self, file: Path, *, may_make: bool) -> None:
         """Refuse a SQLite file that is not there, where it may not be made; make COMITY_HOME for one in it."""

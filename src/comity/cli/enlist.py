@@ -32,11 +32,7 @@ async def read_program(zygotes: Zygotes, file: str, config: Config) -> Program:
     Raises:
         UsageError: it is not there, cannot be loaded, or the configuration does not fit it.
     """
-    path = Path(file).expanduser()
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "is not there"
-        raise UsageError("no_agent_file", f"agent file `{file}` {what}", hint=_near(path))
-    return configured(await zygotes.describe(str(path.absolute())), config)
+    return configured(await zygotes.describe(_found(file)), config)
 
 
 def configured(program: Program, config: Config) -> Program:
@@ -49,17 +45,17 @@ def configured(program: Program, config: Config) -> Program:
     tools = tuple(
         sections.tools[spec.name].applied(spec) if spec.name in sections.tools else spec for spec in program.tools
     )
-    agents: list[AgentSpec] = []
-    for spec in program.agents:
-        section = sections.agents.get(spec.name)
-        if section is not None:
-            spec = msgspec.structs.replace(
-                spec,
-                concurrency_limit=section.concurrency_limit or spec.concurrency_limit,
-                on_divergence=section.on_divergence or spec.on_divergence,
-            )
-        agents.append(spec)
-    return msgspec.structs.replace(program, agents=tuple(agents), tools=tools)
+    agents = tuple(
+        msgspec.structs.replace(
+            spec,
+            concurrency_limit=sections.agents[spec.name].concurrency_limit or spec.concurrency_limit,
+            on_divergence=sections.agents[spec.name].on_divergence or spec.on_divergence,
+        )
+        if spec.name in sections.agents
+        else spec
+        for spec in program.agents
+    )
+    return msgspec.structs.replace(program, agents=agents, tools=tools)
 
 
 def choose(program: Program, name: str, file: str) -> AgentSpec:
@@ -78,6 +74,14 @@ def choose(program: Program, name: str, file: str) -> AgentSpec:
         listed = ", ".join(f"`{file}:{item}`" for item in names)
         raise UsageError("which_agent", f"`{file}` offers {len(names)} agents", hint=f"name one: {listed}")
     return program.agents[0]
+
+
+def _found(file: str) -> str:
+    path = Path(file).expanduser()
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not there"
+        raise UsageError("no_agent_file", f"agent file `{file}` {what}", hint=_near(path))
+    return str(path.absolute())
 
 
 def _near(path: Path) -> str:

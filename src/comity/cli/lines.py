@@ -101,8 +101,8 @@ class Teller:
 
     def _incarnated(self, item: Entry, body: Incarnated) -> tuple[Any, ...]:
         version = f", version {one_line(body.agent_version, 20)}" if body.agent_version else ""
-        word = "begins" if body.incarnation == 1 else f"begins again, for the {body.incarnation}. time,"
-        return "·", "dim", "brain", f"{word} on node {short(body.node)}", version.lstrip(", "), True
+        word = "begins" if body.incarnation == 1 else "begins again"
+        return "·", "dim", "brain", f"{word} on node {short(body.node)}", version.lstrip(", "), body.incarnation == 1
 
     def _intent(self, item: Entry, body: Intent) -> tuple[Any, ...]:
         subject = self._asked(item, body.asked)
@@ -202,7 +202,7 @@ class Teller:
 
 
 def _subject(kind: str, asked: Asked) -> str:
-    name = one_line(asked.name, 60)
+    name = one_line(asked.name.rpartition(":")[2] if asked.name.startswith("scripted:") else asked.name, 60)
     given = at_hand(asked.args)
     if kind == Kind.TIMER and isinstance(given, dict):
         return f"sleep {span(float(given.get('seconds') or 0))}"

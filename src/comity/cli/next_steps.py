@@ -19,6 +19,8 @@ def next_steps(account: Account, *, has_node: bool, stopped: tuple[str, ...] = (
     if moves and not has_node:
         steps.append((f"comity run --task {short(account.row.id)}", "go on with it here: no node is up on this store"))
         steps.append(("comity up", "or let a node take every task of this store"))
+    elif account.row.state in (State.PARKED, State.FAILED) and not has_node:
+        steps.append((f"comity run --task {short(account.row.id)}", "and then go on with it: no node is up"))
     return steps
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -120,7 +119,4 @@ def _confirm(app: App, again: list[str]) -> None:
     app.screen.note(("these effects could happen again:", "bold yellow"))
     for line in again:
         app.screen.note(f"  {line}")
-    if not sys.stdin.isatty() or app.is_json:
-        listed = "; ".join(again)
-        raise UsageError("not_confirmed", f"a live fork could repeat effects: {listed}", hint="add --yes if they may")
-    click.confirm("fork it live?", abort=True, err=True)
+    app.confirm("fork it live?")

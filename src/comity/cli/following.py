@@ -1,0 +1,158 @@
+"""Following a task to its end, as its node or beside it, with Ctrl-C at any moment and nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from comity.cli.account import Account, content, read_account
+from comity.cli.app import App
+from comity.cli.asking import Asker
+from comity.cli.documents import account_document
+from comity.cli.exits import Exit, exit_for
+from comity.cli.follow import Bell, Follower
+from comity.cli.live import Live
+from comity.cli.next_steps import next_steps
+from comity.cli.nodes import nodes_up
+from comity.cli.task_page import write_steps
+from comity.cli.words import STATE_STYLE, cost, one_line, preview, short, span
+from comity.core.ids import Id, show_id
+from comity.journal.call import Kind
+from comity.journal.ports import Store
+from comity.journal.task import State, TaskRow
+from comity.kernel.ledger import Ledger
+from comity.kernel.stops import scopes_of
+
+if TYPE_CHECKING:
+    from comity.runtime.node import Node
+
+LOOKS_BETWEEN_NODES = 20
+"""How many looks at the task pass between two looks at whether a node is up."""
+
+
+class Following:
+    """One task, watched by this command; `node` is this process's own, None where another does the work."""
+
+    def __init__(self, app: App, store: Store, task: Id, live: Live, node: Node | None = None) -> None:
+        """Follow `task`."""
+        self._app = app
+        self._store = store
+        self._task = task
+        self._live = live
+        self._node = node
+        self._bell = Bell(store)
+        self._ledger = Ledger(task)
+        self._orders = app.orders_on(store)
+        self._asker = Asker(app.screen, self._orders, task, self._bell.ring)
+        live.watch(task, self._bell.ring)
+        self._is_interrupted = False
+        self._looks = 0
+        self._was_alone = False
+
+    async def to_the_end(self) -> int:
+        """Write what happens until the task has ended, is parked or is left; return the exit code."""
+        screen = self._app.screen
+        with self._signals():
+            if self._node is not None:
+                await self._node.start()
+            try:
+                row = await self._follow()
+            finally:
+                self._asker.close()
+                self._bell.close()
+            if self._node is not None:
+                if self._is_interrupted:
+                    screen.note(("gives the task back; what is being performed may end. Ctrl-C again quits", "dim"))
+                await self._node.drain()
+                row = await self._orders.row(self._task)
+        account = await read_account(self._store, row)
+        over = set(scopes_of(row))
+        stopped = tuple(scope for scope, _ in await self._orders.stopped() if scope in over)
+        has_node = bool(await nodes_up(self._store))
+        is_left = self._is_interrupted and not row.state.ended
+        code = Exit.INTERRUPTED if is_left else exit_for(row)
+        await self._tell(account, next_steps(account, has_node=has_node, stopped=stopped), code)
+        return code
+
+    async def _follow(self) -> TaskRow:
+        follower = Follower(self._store, self._task)
+        row = await self._orders.row(self._task)
+        goal = one_line(row.goal, 200)
+        self._app.screen.note(("task ", "dim"), (short(self._task), "bold"), f"  {row.agent}: ", (goal, "dim"))
+        while True:
+            row = await self._orders.row(self._task)
+            for item in await follower.more():
+                self._ledger.apply(item, item.read())
+                self._live.entry(item)
+            self._live.catch_up()
+            if row.state.ended or row.state is State.PARKED or self._is_interrupted:
+                return row
+            self._asker.offer([record for record in self._ledger.open_calls() if record.key.kind == Kind.HUMAN])
+            await self._look_for_node()
+            await self._bell.wait()
+
+    async def _look_for_node(self) -> None:
+        """Say it once where the node that did the work is gone."""
+        self._looks += 1
+        if self._node is not None or self._looks % LOOKS_BETWEEN_NODES:
+            return
+        is_alone = not await nodes_up(self._store)
+        if is_alone and not self._was_alone:
+            self._app.screen.warn("no node is up any more: `comity up`, in another terminal, goes on with the task")
+        self._was_alone = is_alone
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        for number in numbers:
+            loop.add_signal_handler(number, self._interrupt)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _interrupt(self) -> None:
+        if self._is_interrupted:
+            os._exit(Exit.INTERRUPTED)  # brains and hands end with this process
+        self._is_interrupted = True
+        self._app.screen.note("")
+        self._bell.ring()
+
+    async def _tell(self, account: Account, steps: list[tuple[str, str]], code: int) -> None:
+        screen, row, ended = self._app.screen, account.row, account.ended
+        result = None
+        if ended is not None and ended.state == State.SUCCEEDED:
+            result = await content(self._store, row.tenant, ended.result)
+        if screen.is_json:
+            commands = [{"command": line, "does": text} for line, text in steps]
+            document = {**account_document(account), "result": result, "next": commands, "exit_code": int(code)}
+            screen.document(document)
+            return
+        words = (span((row.updated_us - row.created_us) / 1e6), cost(account.ledger.used))
+        aside = ", ".join(word for word in words if word)
+        state = f"{row.state}: {row.reason}" if row.reason and not row.state.ended else str(row.state)
+        style = STATE_STYLE[row.state]
+        screen.note((state, "bold" if style == "dim" else f"bold {style}"), (f"  {aside}", "dim"))
+        if ended is not None and (ended.error or ended.code):
+            screen.note((ended.error or ended.code, "red"))
+        if row.state is State.SUCCEEDED and result is not None:
+            screen.answer(result if isinstance(result, str) else preview(result, 1_000_000))
+        write_steps(screen, steps)
+
+
+async def tell_detached(app: App, store: Store, task: Id) -> int:
+    """Print the id of a task that nobody follows here."""
+    has_node = bool(await nodes_up(store))
+    if app.is_json:
+        app.screen.document({"task": show_id(task), "has_node": has_node})
+        return Exit.OK
+    app.screen.answer(show_id(task))
+    if not has_node:
+        app.screen.note((f"no node is up: `comity up` or `comity run --task {short(task)}` works on it", "dim"))
+    return Exit.OK

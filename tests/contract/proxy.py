@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Self
 
 from psycopg import conninfo
 
@@ -28,7 +29,7 @@ class Proxy:
         self.swallowed = 0
         self._pumps: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Proxy:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_unix_server(self._serve, self._folder / self._socket.name)
         return self
 

@@ -1,4 +1,4 @@
-"""Looking after a store: what is damaged is found, a backup is the same store under another name, pruning takes what ended."""
+"""Looking after a store: damage is found, a backup is the same under another name, pruning takes what ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import apsw
 import psycopg
 import pytest
-from contract.world import OPERATOR, World, append, name_id, new_task, url_of
 
 from comity.core.errors import StoreError, UsageError
 from comity.journal.call import Kind
@@ -20,6 +19,7 @@ from comity.journal.task import State
 from comity.journal.unit import Message, StateWrite, Unit
 from comity.stores import maintenance
 from comity.stores.sqlite_file import path_of
+from contract.world import OPERATOR, World, append, name_id, new_task, url_of
 
 LARGE = segment(b"large " * 1_000)
 LOOSE = segment(b"nobody names me")

@@ -10,13 +10,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from contract.proxy import Proxy
-from contract.world import OPERATOR, World, append, new_task, note
-from postgres import server
 
 from comity.core.errors import CommitUnknown, StoreError
 from comity.journal.unit import Fenced, GuardFailed, Receipt, StateWrite, Unit
 from comity.stores.postgres import PostgresStore
+from comity.testing.waiting import wait_until
+from contract.proxy import Proxy
+from contract.world import OPERATOR, World, append, new_task, note
+from postgres import server
 
 
 def write(key: str, value: bytes = b"x", expected: int | None = None) -> Unit:
@@ -161,8 +162,7 @@ async def test_an_unknown_commit_of_a_store_that_closes_is_told_as_unknown(tmp_p
         proxy.swallow_answer_of = b"COMMIT"
         proxy.refuses = True
         waiting = asyncio.ensure_future(store.commit([write("k")]))
-        while not proxy.swallowed:
-            await asyncio.sleep(0)
+        await wait_until(lambda: proxy.swallowed)
         await store.close()
         with pytest.raises(CommitUnknown):
             await waiting
@@ -178,7 +178,8 @@ async def test_a_backend_that_is_killed_before_commit_loses_nothing(tmp_path: Pa
             if moment == "before_commit" and left:
                 left -= 1
                 await killer.execute(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'comity flush'"
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE application_name = 'comity flush'"
                     " AND datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
                 )
 

@@ -1,4 +1,4 @@
-"""The contract of every store: who takes what when, whose lease is in force, and what becomes of a dead node's tasks."""
+"""The contract of every store: who takes what, whose lease is in force, and what becomes of a dead node's tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What SQLite's store does where the disk, the file or a neighbour is in the way: no loss, a clear error, on by itself."""
+"""What SQLite's store does where disk, file or neighbour is in the way: no loss, a clear error, on by itself."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import apsw
 import pytest
-from contract.world import OPERATOR, World, append, new_task, subject
 
 from comity.core.clock import SystemClock
 from comity.core.errors import StoreError, UsageError
 from comity.journal.unit import Receipt, StateWrite, Unit
 from comity.stores.open import open_store
 from comity.stores.sqlite import SqliteStore
+from contract.world import OPERATOR, World, append, new_task, subject
 
 
 def write(key: str, value: bytes = b"x") -> Unit:

@@ -26,6 +26,7 @@ from comity.journal.unit import (
     Unit,
     Wakes,
 )
+from comity.testing.waiting import wait_until
 from contract.world import OPERATOR, World, append, name_id, new_task, note, on_every_store, subject
 
 # ---- tasks and journals ------------------------------------------------------------------------------------
@@ -507,8 +508,7 @@ async def test_watchers_hear_of_commits_and_of_nothing_else(world: World):
     end = world.store.watch(lambda: heard.append(1))
     other = world.store.watch(lambda: heard.append(2))
     await world.new("a")
-    while len(heard) < 2:
-        await asyncio.sleep(0)
+    await wait_until(lambda: len(heard) >= 2)
     assert heard[:2] == [1, 2]
     end()
     other()

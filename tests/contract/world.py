@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from comity.core.ids import Id, derived_id
 from comity.journal.call import Kind
@@ -36,7 +36,7 @@ class World:
             return getattr(self, "store", None) or MemoryStore(self.clock)
         return open_with(self.url, clock=self.clock, **options)
 
-    async def __aenter__(self) -> World:
+    async def __aenter__(self) -> Self:
         await self.store.open()
         return self
 

@@ -1,4 +1,4 @@
-"""Writes the golden journal of this version: one entry of every kind. Run once before a release, never for an old file."""
+"""Writes the golden journal of this version: every struct. Run before a release, never for an old file."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from golden.make_journal import plain
 
 from comity.core.ids import parse_id
 from comity.journal.entry import Entry, leaf
 from comity.stores.codes import kind_code, kind_of, phase_code, phase_of
+from golden.make_journal import plain
 
 JOURNALS = sorted(Path(__file__).parent.glob("journal_*.json"))
 

@@ -11,12 +11,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from contract.world import OPERATOR, note
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from msgspec.structs import replace
-from postgres import postgres_url
 
 from comity.core.ids import Id, derived_id
 from comity.core.limits import NEVER_US
@@ -37,6 +35,8 @@ from comity.stores.postgres import PostgresStore
 from comity.stores.sqlite import SqliteStore
 from comity.stores.units import HOLDING
 from comity.testing import FakeClock, MemoryStore
+from contract.world import OPERATOR, note
+from postgres import postgres_url
 
 TABLES = "tasks, entries, inbox, state, segments, nodes, leaves, flushers"
 NODES = [derived_id(b"node", bytes([number])) for number in range(3)]

@@ -1,7 +1,7 @@
 """The Merkle tree over the log's leaves: root, inclusion and consistency proofs, and how an outsider verifies them.
 
-A leaf is SHA-256(0x00 ‖ entry) (`journal.entry.leaf`), a node SHA-256(0x01 ‖ left ‖ right); a tree of n leaves splits at
-the largest power of two below n. Source: RFC 6962, §2.1; verification as in RFC 9162, §2.1.3.2 and §2.1.4.2.
+A leaf is SHA-256(0x00 ‖ entry) (`journal.entry.leaf`), a node SHA-256(0x01 ‖ left ‖ right); a tree of n leaves splits
+at the largest power of two below n. Source: RFC 6962, §2.1; verification as in RFC 9162, §2.1.3.2 and §2.1.4.2.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def node(left: Digest, right: Digest) -> Digest:
 
 
 class Frontier:
-    """The right edge of a growing tree: the roots of its full subtrees, largest first. Enough to go on and to tell the root."""
+    """The right edge of a growing tree: the roots of its full subtrees, largest first. Enough to go on from."""
 
     def __init__(self, size: int = 0, peaks: Sequence[Digest] = ()) -> None:
         """Go on from a tree of `size` leaves; there is one peak for each one bit of `size`."""

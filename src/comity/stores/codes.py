@@ -1,4 +1,4 @@
-"""The short codes under which entries keep their kind and phase. They never change meaning; a new one is added at the end.
+"""The short codes under which entries keep their kind and phase. They never change meaning; new ones are added.
 
 What has no code is stored in full behind an equals sign, so that a word nobody foresaw is kept all the same.
 """

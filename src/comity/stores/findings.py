@@ -17,7 +17,7 @@ _HASH_BYTES = 32
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something that is not as it should be: `what` is `gap`, `entry`, `leaf`, `segment` or `file`, `where` names it."""
+    """Something that is not as it was: `what` is `gap`, `entry`, `leaf`, `segment` or `file`, `where` names it."""
 
     what: str
     where: str

@@ -1,6 +1,6 @@
 """Group commit: what queued up while the last commit ran goes into the next one. There is no timer.
 
-A batch is written inline on the event loop (`write_now`) where the store says that this is quick, else by `write`. A batch
+A batch is written inline on the event loop (`write_now`) where the store says that this is quick, else by `write`. One
 with something in it that cannot be written is halved until that alone fails. A waiter that is cancelled harms nobody.
 """
 
@@ -50,7 +50,7 @@ class Flusher(Generic[Work]):
         write_now: Callable[[list[Work]], Sequence[Any] | None] | None = None,
         on_flushed: Callable[[], None] | None = None,
     ) -> None:
-        """Write through `write`; `write_now` may answer None to leave a batch to it. `on_flushed` hears of each commit."""
+        """Write through `write`; `write_now` may answer None to leave a batch to it. `on_flushed` hears of commits."""
         self._write = write
         self._write_now = write_now
         self._on_flushed = on_flushed

@@ -1,7 +1,7 @@
 """Whether a unit may land, and what it then writes: one place for both stores.
 
-A store offers `Rows`: the rows that a batch sees and changes, already locked. Each unit of a batch is judged in order, after
-the writes of those before it.
+A store offers `Rows`: the rows that a batch sees and changes, already locked. Each unit of a batch is judged in order,
+after the writes of those before it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The store of many nodes: PostgreSQL.
 
-One connection flushes, one reads, one takes tasks, one renews the lease: none waits behind another. A COMMIT whose answer
-was lost is read back from the flusher's own row before anybody is answered.
+One connection flushes, one reads, one takes tasks, one renews the lease: none waits behind another. A COMMIT whose
+answer was lost is read back from the flusher's own row before anybody is answered.
 """
 
 from __future__ import annotations
@@ -261,7 +261,8 @@ class PostgresStore:
     async def acknowledge_stop(self, node: Id, lease_id: Id, generation: int) -> None:
         """Write that the node obeys every stop up to `generation`."""
         await self._lease_link.rows(
-            "UPDATE nodes SET stop_generation = greatest(stop_generation, %s) WHERE id = %s AND lease_id = %s AND alive",
+            "UPDATE nodes SET stop_generation = greatest(stop_generation, %s)"
+            " WHERE id = %s AND lease_id = %s AND alive",
             generation,
             node,
             lease_id,
@@ -358,7 +359,8 @@ class PostgresStore:
     async def states(self, namespace: str, prefix: str = "") -> list[StateRow]:
         """Return the state rows of a namespace whose keys begin with `prefix`, by key."""
         rows = await self._read_link.rows(
-            "SELECT key, version, value FROM state WHERE namespace = %s AND key >= %s AND starts_with(key, %s) ORDER BY key",
+            "SELECT key, version, value FROM state"
+            " WHERE namespace = %s AND key >= %s AND starts_with(key, %s) ORDER BY key",
             namespace,
             prefix,
             prefix,

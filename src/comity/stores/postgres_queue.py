@@ -180,7 +180,8 @@ async def renew(connection: Connection, now_us: int | None, node: Id, lease_id: 
 async def nodes(connection: Connection, now_us: int | None) -> list[NodeRow]:
     """Return all nodes, by id."""
     cursor = await connection.execute(
-        f"SELECT {_NODE_COLUMNS}, m.now, alive FROM nodes, (SELECT comity_now(%s::bigint) AS now) m ORDER BY id".encode(),
+        f"SELECT {_NODE_COLUMNS}, m.now, alive FROM nodes, (SELECT comity_now(%s::bigint) AS now) m"
+        " ORDER BY id".encode(),
         (now_us,),
         binary=True,
     )
@@ -188,7 +189,7 @@ async def nodes(connection: Connection, now_us: int | None) -> list[NodeRow]:
 
 
 async def declare_dead(connection: Connection, now_us: int | None, node: Id | None) -> list[Id]:
-    """Declare nodes dead, and queue their tasks: whoever takes from now on, or took before, is seen by one of the two."""
+    """Declare nodes dead, and queue their tasks; a take that runs meanwhile is waited for, or finds its node dead."""
     async with connection.transaction():
         which = "lease_until_us <= comity_now(%s::bigint)" if node is None else "id = %s"
         cursor = await connection.execute(
@@ -243,7 +244,8 @@ async def sequence(connection: Connection, now_us: int | None, node: Id, lease_i
         rows = await cursor.fetchall()
         if rows:
             await connection.execute(
-                b"INSERT INTO leaves (idx, position, hash) SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bytea[])",
+                b"INSERT INTO leaves (idx, position, hash)"
+                b" SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bytea[])",
                 (
                     list(range(size, size + len(rows))),
                     [row[0] for row in rows],

@@ -94,7 +94,10 @@ async def tasks(connection: Connection, which: TaskFilter) -> list[TaskRow]:
 
 async def load(connection: Connection, id: Id, from_seq: int) -> list[Entry]:
     """Return a task's entries from `from_seq` on."""
-    sql = f"SELECT {_ENTRY} FROM entries e WHERE e.task = (SELECT n FROM tasks WHERE id = %s) AND e.seq >= %s ORDER BY e.seq"
+    sql = (
+        f"SELECT {_ENTRY} FROM entries e"
+        " WHERE e.task = (SELECT n FROM tasks WHERE id = %s) AND e.seq >= %s ORDER BY e.seq"
+    )
     return [entry_of(row) for row in await select(connection, sql, id, from_seq)]
 
 

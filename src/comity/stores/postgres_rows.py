@@ -26,6 +26,15 @@ from comity.stores.units import GOAL_CHARS_SHOWN, WOKEN
 
 _STATES = {state.value: state for state in State}
 StateKey = tuple[str, str]
+_INSERT_STATE = """
+    INSERT INTO state (namespace, key, version, value)
+    SELECT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bytea[])
+"""
+_UPDATE_STATE = """
+    UPDATE state s SET version = c.version, value = c.value
+    FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bytea[]) AS c (namespace, key, version, value)
+    WHERE s.namespace = c.namespace AND s.key = c.key
+"""
 
 
 class Wanted:
@@ -127,7 +136,8 @@ class PostgresRows:
         if wanted.boxes:
             await ask(
                 self._take_messages,
-                "SELECT t.id, i.id, i.sender, i.consumed FROM inbox i JOIN tasks t ON t.n = i.task WHERE t.id = ANY(%s)",
+                "SELECT t.id, i.id, i.sender, i.consumed FROM inbox i JOIN tasks t ON t.n = i.task"
+                " WHERE t.id = ANY(%s)",
                 sorted(wanted.boxes),
             )
         if wanted.spawns:
@@ -315,11 +325,13 @@ class PostgresRows:
     async def _write_tasks(self, run: Any) -> None:
         if self._created:
             await run(
-                "INSERT INTO tasks (n, id, last_seq, due_us, not_before_us, tenant, session, agent, agent_version, goal,"
+                "INSERT INTO tasks (n, id, last_seq, due_us, not_before_us, tenant, session, agent, agent_version,"
+                " goal,"
                 " queue, priority, parent, dedupe, concurrency_key, concurrency_limit, epoch, updated_us, created_us,"
                 " incarnation, begun, lease_id, node, state, reason)"
                 " SELECT c.*, 0, %s, %s, 0, false, '', '', 'queued', '' FROM unnest("
-                "%b::bigint[], %b::bytea[], %b::integer[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::text[],"
+                "%b::bigint[], %b::bytea[], %b::integer[], %b::bigint[], %b::bigint[], %b::text[], %b::text[],"
+                " %b::text[],"
                 " %b::text[], %b::text[], %b::text[], %b::integer[], %b::bytea[], %b::text[], %b::text[], %b::integer[]"
                 ") AS c",
                 self.now_us,
@@ -350,7 +362,8 @@ class PostgresRows:
                 for n, move in self._moved.items()
             ]
             await run(
-                "UPDATE tasks t SET state = m.state, reason = m.reason, not_before_us = m.not_before_us, due_us = m.due_us,"
+                "UPDATE tasks t SET state = m.state, reason = m.reason, not_before_us = m.not_before_us,"
+                " due_us = m.due_us,"
                 " lease_id = m.lease_id, incarnation = coalesce(m.incarnation, t.incarnation),"
                 " agent_version = coalesce(m.agent_version, t.agent_version), begun = t.begun AND NOT m.ended,"
                 " updated_us = %s FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::bigint[], %b::bigint[],"
@@ -371,20 +384,8 @@ class PostgresRows:
                 " WHERE s.namespace = g.namespace AND s.key = g.key",
                 *_columns(gone),
             )
-        # A row that was not there is inserted plainly: if another node was quicker, the batch fails and is judged again.
-        for rows, sql in (
-            (
-                new,
-                "INSERT INTO state (namespace, key, version, value)"
-                " SELECT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bytea[])",
-            ),
-            (
-                changed,
-                "UPDATE state s SET version = c.version, value = c.value"
-                " FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bytea[]) AS c (namespace, key, version, value)"
-                " WHERE s.namespace = c.namespace AND s.key = c.key",
-            ),
-        ):
+        # A row that was not there is inserted plainly: if another node was quicker, the batch is judged again.
+        for rows, sql in ((new, _INSERT_STATE), (changed, _UPDATE_STATE)):
             if rows:
                 await run(sql, *_columns([(row.namespace, row.key, row.version, row.value) for row in rows]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -85,7 +86,7 @@ async def check(url: str) -> list[Finding]:
             "SELECT t.id, t.last_seq, count(e.seq)::integer, coalesce(min(e.seq), 0), coalesce(max(e.seq), 0)"
             " FROM tasks t LEFT JOIN entries e ON e.task = t.n GROUP BY t.n",
         ):
-            findings.append(find_gap(*row))
+            findings += [find_gap(*row)]
         async for row in stream(
             connection,
             "SELECT l.idx, l.hash, t.id, e.seq, e.branch, e.kind, e.phase, e.at_us, e.body"
@@ -96,7 +97,7 @@ async def check(url: str) -> list[Finding]:
             if row[0] is not None:
                 findings.append(find_wrong_leaf(row[0], row[1], row[2], entry))
         async for row in stream(connection, "SELECT tenant, sha256, codec, data FROM segments"):
-            findings.append(find_wrong_segment(*row))
+            findings += [find_wrong_segment(*row)]
     return [finding for finding in findings if finding is not None]
 
 
@@ -115,7 +116,7 @@ async def backup(url: str, target: str) -> None:
     Raises:
         UsageError: `target` is there already.
     """
-    if Path(target).exists():
+    if await asyncio.to_thread(Path(target).exists):
         raise UsageError("already_there", f"`{target}` is there already", hint="name a file that does not exist")
     async with connected(url) as connection, _snapshot(connection):
         columns = {table: await _columns(connection, table) for table in TABLES}
@@ -198,8 +199,8 @@ def _next(file: Any) -> tuple[str, bytes]:
 async def prune(url: str, ended_before_us: int, unused_before_us: int, progress: Callable[[str], None]) -> Pruned:
     """Delete tasks without a session that ended before a moment, dead nodes, and segments that nothing names any more.
 
-    A segment that was put after `unused_before_us` stays: its entry may still be on its way. Leaves stay, so that proofs
-    of what is left go on; entries that have no leaf yet stay too, if there is a tree.
+    A segment that was put after `unused_before_us` stays: its entry may still be on its way. Leaves stay, so that
+    proofs of what is left go on; entries that have no leaf yet stay too, if there is a tree.
     """
     async with connected(url) as connection, connection.transaction():
         tasks, entries = await _prune_tasks(connection, ended_before_us)

@@ -1,8 +1,8 @@
 """The embedded store: one SQLite file, for one machine.
 
-Writes go through one connection and the flusher: inline on the event loop while the disk is quick, in a thread where it is
-not. Reads have a connection of their own and run inline; large ones in a thread. The command line may open the same file
-beside a node: SQLite's lock serialises writers, `PRAGMA data_version` tells of each other's commits.
+Writes go through one connection and the flusher: inline on the event loop while the disk is quick, in a thread where it
+is not. Reads have a connection of their own and run inline; large ones in a thread. The command line may open the same
+file beside a node: SQLite's lock serialises writers, `PRAGMA data_version` tells of each other's commits.
 """
 
 from __future__ import annotations

@@ -72,8 +72,8 @@ def take(db: apsw.Connection, now_us: int, node: Id, lease_id: Id, queues: Seque
             )
         )
         db.execute(
-            "UPDATE tasks SET state = ?, reason = '', not_before_us = 0, due_us = NULL, begun = 1, node = ?, lease_id = ?,"
-            " epoch = epoch + 1, updated_us = ? WHERE id = ?",
+            "UPDATE tasks SET state = ?, reason = '', not_before_us = 0, due_us = NULL, begun = 1, node = ?,"
+            " lease_id = ?, epoch = epoch + 1, updated_us = ? WHERE id = ?",
             (state.value, node, lease_id, now_us, row.id),
         )
     return taken
@@ -81,7 +81,8 @@ def take(db: apsw.Connection, now_us: int, node: Id, lease_id: Id, queues: Seque
 
 def _held(db: apsw.Connection, tenant: str, key: str) -> int:
     row = db.execute(
-        "SELECT count(*) FROM tasks WHERE tenant = ? AND concurrency_key = ? AND concurrency_key <> '' AND lease_id <> x''",
+        "SELECT count(*) FROM tasks"
+        " WHERE tenant = ? AND concurrency_key = ? AND concurrency_key <> '' AND lease_id <> x''",
         (tenant, key),
     ).fetchone()
     assert row is not None, "a count has a row"

@@ -45,7 +45,10 @@ def tasks(db: apsw.Connection, which: TaskFilter) -> list[TaskRow]:
 
 def load(db: apsw.Connection, id: Id, from_seq: int) -> list[Entry]:
     """Return a task's entries from `from_seq` on."""
-    sql = f"SELECT {_ENTRY} FROM entries e WHERE e.task = (SELECT n FROM tasks WHERE id = ?) AND e.seq >= ? ORDER BY e.seq"
+    sql = (
+        f"SELECT {_ENTRY} FROM entries e"
+        " WHERE e.task = (SELECT n FROM tasks WHERE id = ?) AND e.seq >= ? ORDER BY e.seq"
+    )
     return [entry_of(row) for row in db.execute(sql, (id, from_seq))]
 
 

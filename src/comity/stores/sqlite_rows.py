@@ -75,8 +75,8 @@ class SqliteRows:
     def create(self, new: NewTask) -> None:
         """Write a task's row and its first entries."""
         self._run(
-            "INSERT INTO tasks (id, last_seq, updated_us, epoch, lease_id, state, due_us, begun, tenant, session, agent,"
-            " agent_version, goal, reason, queue, priority, not_before_us, node, incarnation, parent, dedupe,"
+            "INSERT INTO tasks (id, last_seq, updated_us, epoch, lease_id, state, due_us, begun, tenant, session,"
+            " agent, agent_version, goal, reason, queue, priority, not_before_us, node, incarnation, parent, dedupe,"
             " concurrency_key, concurrency_limit, created_us)"
             " VALUES (?, ?, ?, 0, x'', 'queued', ?, 0, ?, ?, ?, ?, ?, '', ?, ?, ?, x'', 0, ?, ?, ?, ?, ?)",
             (

@@ -146,8 +146,8 @@ def _copy(source: apsw.Connection, target: str) -> None:
 def prune(path: str, ended_before_us: int, unused_before_us: int, progress: Callable[[str], None]) -> Pruned:
     """Delete tasks without a session that ended before a moment, dead nodes, and segments that nothing names any more.
 
-    A segment that was put after `unused_before_us` stays: its entry may still be on its way. Leaves stay, so that proofs
-    of what is left go on; entries that have no leaf yet stay too, if there is a tree.
+    A segment that was put after `unused_before_us` stays: its entry may still be on its way. Leaves stay, so that
+    proofs of what is left go on; entries that have no leaf yet stay too, if there is a tree.
     """
     with sqlite_errors(path):
         db = sqlite_file.connect(path)

@@ -40,6 +40,6 @@ def check_move(before: State, after: State) -> None:
 
 
 def concerns_others(unit: Unit) -> bool:
-    """Tell whether anybody but the writer may want to look: a new task, a message, state, a task that gave up its worker."""
+    """Tell whether others may want to look: a new task, a message, state, a task that gave up its worker."""
     gave_up = unit.transition is not None and unit.transition.state not in HOLDING
     return bool(gave_up or unit.sends or unit.spawns or unit.state)

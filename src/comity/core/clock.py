@@ -1,6 +1,7 @@
 """Time as a port: wall time for records, monotonic time for permits and leases.
 
-Everything below `runtime` asks a `Clock`; only `SystemClock` reads the machine's clocks. Tests step `testing.FakeClock`.
+Everything below `runtime` asks a `Clock`; only `SystemClock` reads the machine's clocks. Tests step
+`testing.FakeClock`.
 """
 
 from __future__ import annotations

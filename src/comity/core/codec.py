@@ -1,8 +1,9 @@
 """Strict JSON in, one canonical form out, and the digest of it.
 
-What is authorised is what is performed: arguments are parsed once (duplicate keys, NaN, infinities and lone surrogates refused), become one
-canonical value, and exactly these bytes go to every gate, the journal and the tool. Form: UTF-8, keys sorted by code point, no
-blanks, floats in their shortest round-trip spelling (close to RFC 8785, but integers of any size stay integers).
+What is authorised is what is performed: arguments are parsed once (duplicate keys, NaN, infinities and lone
+surrogates refused), become one canonical value, and exactly these bytes go to every gate, the journal and the tool.
+Form: UTF-8, keys sorted by code point, no blanks, floats in their shortest round-trip spelling (close to RFC 8785,
+but integers of any size stay integers).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Every error of Comity, on one screen.
 
-An error says what the caller may do: `redo` the same call, `rethink` (ask the model again), or `never`. Programmer errors are
-assertions. Control flow derives from `BaseException`, so that a user's `except Exception` cannot swallow it.
+An error says what the caller may do: `redo` the same call, `rethink` (ask the model again), or `never`. Programmer
+errors are assertions. Control flow derives from `BaseException`, so that a user's `except Exception` cannot swallow
+it.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class GovernanceError(ComityError):
 
 
 class Refused(GovernanceError):
-    """Given to an agent where a gate refused its call: `message` is the reason, `hint` what would make it admissible."""
+    """A gate refused the agent's call: `message` is the reason, `hint` what would make it admissible."""
 
     @property
     def reason(self) -> str:

@@ -31,8 +31,8 @@ NO_COST = Cost()
 class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
     """Limits of one task and everything below it; None is no limit.
 
-    `calls` limits the number of performed calls by effect class (`{"irreversible": 1}`) or `model`. A child's budget is carved out of its
-    parent's: it moves in the unit that spawns and what is left returns in the child's last unit.
+    `calls` limits the number of performed calls by effect class (`{"irreversible": 1}`) or `model`. A child's budget
+    is carved out of its parent's: it moves in the unit that spawns and what is left returns in the child's last unit.
     """
 
     tokens: int | None = None

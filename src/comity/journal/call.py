@@ -1,8 +1,8 @@
 """The call: the one way in which an agent reaches a device, and how it ended.
 
-A call is named within its task by (branch, kind, name, occurrence). A branch is one strand of the agent's own concurrency: the
-root is the empty string, `1.2` the second strand that the first strand started. Occurrence counts calls of one kind and name in
-one branch from 0. Clean-up calls of the kernel live in branches that start with `~`.
+A call is named within its task by (branch, kind, name, occurrence). A branch is one strand of the agent's own
+concurrency: the root is the empty string, `1.2` the second strand that the first strand started. Occurrence counts
+calls of one kind and name in one branch from 0. Clean-up calls of the kernel live in branches that start with `~`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ class CallKey(NamedTuple):
 class Call(msgspec.Struct, frozen=True, array_like=True):
     """What an agent asks: `args` is canonical JSON.
 
-    A model call's `args` hold `model`, `head` (hex), `tools` and `params`; its context is `base` (a head that the kernel knows, or the
-    empty one) extended by `segments` (messages as canonical JSON), and must come out as that head.
+    A model call's `args` hold `model`, `head` (hex), `tools` and `params`; its context is `base` (a head that the
+    kernel knows, or the empty one) extended by `segments` (messages as canonical JSON), and must come out as that
+    head.
     """
 
     branch: str

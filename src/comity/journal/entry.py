@@ -1,7 +1,8 @@
 """The journal's entries: one record each of what a task asked, meant, did, waited for and was told.
 
-An entry is (seq, branch, kind, phase, at, body). The body is msgpack of one of the structs below; its first element is a number
-that names the struct and never changes meaning: a changed shape gets a new number. Format: `docs/internals/journal-format.md`.
+An entry is (seq, branch, kind, phase, at, body). The body is msgpack of one of the structs below; its first element
+is a number that names the struct and never changes meaning: a changed shape gets a new number. Format:
+`docs/internals/journal-format.md`.
 """
 
 from __future__ import annotations
@@ -68,8 +69,9 @@ class Context(msgspec.Struct, frozen=True, array_like=True):
 class Intent(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """A call is about to be performed. The call's number is this entry's seq.
 
-    `performed` is the digest of the arguments actually performed where a gate trimmed them (then `args` is those), `once` the business
-    key that this call holds. `cleans` is the call that a reconcile, compensate or verify call belongs to.
+    `performed` is the digest of the arguments actually performed where a gate trimmed them (then `args` is those),
+    `once` the business key that this call holds. `cleans` is the call that a reconcile, compensate or verify call
+    belongs to.
     """
 
     asked: Asked
@@ -96,8 +98,9 @@ class Problem(msgspec.Struct, frozen=True, array_like=True):
 class Outcome(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """A call ended. `call` is its intent's seq; 0 where the call needed no intent: then `asked` stands here.
 
-    `status` unknown leaves the call in doubt until a `Resolved`. `happened` is False where the effect is known not to have happened.
-    `held` keeps the delivery back until a `Verified`. `same_as` names the call whose outcome answers this one.
+    `status` unknown leaves the call in doubt until a `Resolved`. `happened` is False where the effect is known not to
+    have happened. `held` keeps the delivery back until a `Verified`. `same_as` names the call whose outcome answers
+    this one.
     """
 
     call: int
@@ -113,7 +116,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag=4):
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, tag=5):
-    """A call waits: `condition` names what for (`timer`, `signal`, `human`, `child`, `deferred`), `until_us` the latest moment.
+    """A call waits: `condition` names what for (`timer`, `signal`, …, `deferred`), `until_us` the latest moment.
 
     `call` is 0 for the first entry of a waiting call (whose number is then this entry's seq).
     """

@@ -23,7 +23,8 @@ from comity.journal.verdict import Verdict
 class NodeRow(msgspec.Struct, frozen=True):
     """A node as the store keeps it; `lease_until_us` and `now_us` are by the store's clock.
 
-    `stop_generation` is the newest stop that the node has acknowledged: no permit it gave in that stop's scope can still start.
+    `stop_generation` is the newest stop that the node has acknowledged: no permit it gave in that stop's scope can
+    still start.
     """
 
     id: Id
@@ -53,7 +54,8 @@ class TaskFilter(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """Durable truth: an append-only journal, task rows, inboxes, versioned state rows, segments, node leases.
 
-    Guarantees: `tests/contract/test_store.py`. Every method raises `StoreError` where the store cannot be reached or is full.
+    Guarantees: `tests/contract/test_store.py`. Every method raises `StoreError` where the store cannot be reached or
+    is full.
     """
 
     url: str
@@ -127,21 +129,22 @@ class Store(Protocol):
         ...
 
     async def declare_dead(self, node: Id | None = None) -> list[Id]:
-        """Declare nodes dead whose lease ran out by the store's clock (or `node` at once: its process and hands were seen gone).
+        """Declare nodes dead whose lease ran out by the store's clock, or `node` at once: it was seen gone.
 
-        Their running tasks become queued, their cancelling ones takeable, with a new epoch: nothing fenced by the old one can land.
+        Their running tasks become queued, their cancelling ones takeable, with a new epoch: nothing fenced by the old
+        one can land.
         """
         ...
 
     async def take(self, node: Id, lease_id: Id, queues: Sequence[str], limit: int) -> list[TaskRow]:
         """Take up to `limit` tasks that are due, each with a new epoch, and return their rows.
 
-        Due: `queued`, or `waiting`, or `cancelling` without a holder, with `not_before_us` (`NEVER_US` where only a message
-        wakes it) in the past by the store's clock; of higher priority first, then oldest. A task whose session has
-        another task begun and not ended is left, and one over its concurrency limit; one last held by another live node is
-        left until `AFFINITY_GRACE_S` after it became due. `queues` empty: all. A taken task is `running` (one that was
-        `cancelling` stays so), with reason "" and `not_before_us` 0. A node whose lease ran out, was replaced or was
-        declared dead takes nothing.
+        Due: `queued`, or `waiting`, or `cancelling` without a holder, with `not_before_us` (`NEVER_US` where only a
+        message wakes it) in the past by the store's clock; of higher priority first, then oldest. A task whose
+        session has another task begun and not ended is left, and one over its concurrency limit; one last held by
+        another live node is left until `AFFINITY_GRACE_S` after it became due. `queues` empty: all. A taken task is
+        `running` (one that was `cancelling` stays so), with reason "" and `not_before_us` 0. A node whose lease ran
+        out, was replaced or was declared dead takes nothing.
         """
         ...
 
@@ -157,11 +160,11 @@ class Store(Protocol):
         ...
 
     async def lineage(self) -> str:
-        """Return a name that changes when the store is restored or failed over: acknowledged entries may be gone then."""
+        """Return a name that changes when the store is restored or failed over: entries may be gone then."""
         ...
 
     async def sequence(self, node: Id, lease_id: Id, limit: int = 10_000) -> int:
-        """Give up to `limit` committed entries their leaf in the log's tree, in order of position; return the tree's size.
+        """Give up to `limit` entries their leaf in the log's tree, in order of position; return its size.
 
         One node at a time does so: where another live one is the sequencer, nothing changes.
         """
@@ -172,15 +175,16 @@ class Store(Protocol):
         ...
 
     def watch(self, on_news: Callable[[], None]) -> Callable[[], None]:
-        """Call `on_news` (coalesced, on the event loop) when somebody, in any process, has committed what concerns others.
+        """Call `on_news` (coalesced, on the loop) when anybody, in any process, committed what concerns others.
 
-        That is a new task, a message, state, or a task that gave its worker up; it may be called for less. Returns how to end that.
+        That is a new task, a message, state, or a task that gave its worker up; it may be called for less. Returns
+        how to end that.
         """
         ...
 
 
 class View(msgspec.Struct, frozen=True):
-    """The immutable snapshot of a task that the kernel shows a gate. Names as in `Created`; `stopped` names a scope in force."""
+    """The immutable snapshot of a task that a gate sees. Names as in `Created`; `stopped` is a scope in force."""
 
     task: Id
     tenant: str
@@ -222,7 +226,7 @@ class Hand(Protocol):
     """Performs tools, outside any brain."""
 
     async def perform(self, permit: Permit, call: Call, tool: ToolSpec, on_progress: OnProgress) -> Attempt:
-        """Perform one attempt; the permit is looked at last. Never raises for what a tool does: that is an `Attempt`."""
+        """Perform one attempt; the permit is looked at last. What a tool does is an `Attempt`, never raised."""
         ...
 
     async def cancel(self, permit: Permit) -> None:
@@ -235,7 +239,7 @@ class Hand(Protocol):
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
-    """A model call made whole. `messages` are canonical JSON in the shape of OpenAI's chat format; `params` its options."""
+    """A model call made whole: `messages` are canonical JSON in OpenAI's chat shape, `params` its options."""
 
     model: str
     messages: tuple[bytes, ...]

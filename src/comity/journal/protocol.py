@@ -1,7 +1,7 @@
 """What node, brain and hand say to each other over an inherited socket pair.
 
-A frame is a 4-byte big-endian length and that many bytes of msgpack. A brain is a stepper: each message from the kernel makes it run until
-all of its strands are blocked, and answers with one `Stepped`. It never opens the store.
+A frame is a 4-byte big-endian length and that many bytes of msgpack. A brain is a stepper: each message from the
+kernel makes it run until all of its strands are blocked, and answers with one `Stepped`. It never opens the store.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Recorded(msgspec.Struct, frozen=True, array_like=True):
 class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
     """To a brain: run this task. `history` is in journal order; `state` is what `continue_with` left, else null.
 
-    `session` holds the session's messages (canonical JSON each) as the task found them; `seed` feeds nothing that is not journaled.
+    `session` holds the session's messages (canonical JSON each) as the task found them; `seed` feeds nothing that is
+    not journaled.
     """
 
     task: Id
@@ -84,7 +85,7 @@ class Finished(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Divergence(msgspec.Struct, frozen=True, array_like=True):
-    """A resumed agent and its journal disagree: at entry `seq` the journal holds `recorded`, the agent asked `asked`."""
+    """A resumed agent and its journal disagree: entry `seq` holds `recorded`, the agent asked `asked`."""
 
     seq: int
     branch: str

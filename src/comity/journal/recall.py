@@ -1,7 +1,8 @@
 """Recall: match what an agent asks against what its journal holds. Pure; brain and kernel use the same code.
 
-Within a branch calls are matched in the order in which they were asked: the next call of a branch must be the next recorded one, with the
-same kind, name, occurrence and digest of its arguments. Anything else is a divergence, told as an exact difference.
+Within a branch calls are matched in the order in which they were asked: the next call of a branch must be the next
+recorded one, with the same kind, name, occurrence and digest of its arguments. Anything else is a divergence, told as
+an exact difference.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Segments (immutable, content-addressed pieces) and heads (the hash that names a whole context).
 
-A context is a chain: `head(n) = SHA-256("comity.head" ‖ head(n−1) ‖ sha256(segment n))`, starting at thirty-two zero bytes. A
-model call journals its head and the segments that are new in it, never the prompt again.
+A context is a chain: `head(n) = SHA-256("comity.head" ‖ head(n−1) ‖ sha256(segment n))`, starting at thirty-two zero
+bytes. A model call journals its head and the segments that are new in it, never the prompt again.
 """
 
 from __future__ import annotations

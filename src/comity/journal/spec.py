@@ -30,8 +30,9 @@ Divergence = Literal["park", "fork", "rethink"]
 class ToolSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """A tool as its author declared it.
 
-    `once` lists argument paths (`order.id`) that make two calls the same act; `once_per` is `task`, `session`, `tenant` or a window such
-    as `24h`. `reconcile`, `compensate` and `verify` name other tools of the same file. `schema` is the JSON Schema of the arguments.
+    `once` lists argument paths (`order.id`) that make two calls the same act; `once_per` is `task`, `session`,
+    `tenant` or a window such as `24h`. `reconcile`, `compensate` and `verify` name other tools of the same file.
+    `schema` is the JSON Schema of the arguments.
     """
 
     name: str

@@ -79,7 +79,8 @@ running one; its row says `cancelling` so that people see it."""
 class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is asked for when a task is created; `dedupe` (unique for a tenant) makes creation happen once.
 
-    `entries` are the journal's first, numbered from 1: a `Created`, for a fork also what it copies; the row's `last_seq` is their count.
+    `entries` are the journal's first, numbered from 1: a `Created`, for a fork also what it copies; the row's
+    `last_seq` is their count.
     """
 
     id: Id
@@ -101,8 +102,8 @@ class NewTask(msgspec.Struct, frozen=True, omit_defaults=True):
 class TaskRow(msgspec.Struct, frozen=True):
     """A task as the store keeps it. `goal` is its first 200 characters; all of it stands in the first entry.
 
-    `lease_id` and `epoch` fence every append; `not_before_us` is when a queued or waiting task may be taken; `node` is who holds it
-    or held it last (affinity). Higher `priority` is taken first.
+    `lease_id` and `epoch` fence every append; `not_before_us` is when a queued or waiting task may be taken; `node`
+    is who holds it or held it last (affinity). Higher `priority` is taken first.
     """
 
     id: Id

@@ -1,7 +1,7 @@
 """The unit of commit: what one append writes, all or none, and what it may require.
 
-Units are independent: a failing one never harms its neighbours in a batch. A `TaskSubject` is fenced: the unit lands only while
-the task's row still carries the same lease id and epoch and `last_seq` is `expected_seq`.
+Units are independent: a failing one never harms its neighbours in a batch. A `TaskSubject` is fenced: the unit lands
+only while the task's row still carries the same lease id and epoch and `last_seq` is `expected_seq`.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ Guard = StateIs | InboxSeen
 class StateWrite(msgspec.Struct, frozen=True):
     """Write a state row by compare-and-set.
 
-    `expected_version` 0 means that the row must be absent, None that any version is overwritten. The new version is the old plus 1
-    (1 for a new row). `value` None deletes the row.
+    `expected_version` 0 means that the row must be absent, None that any version is overwritten. The new version is
+    the old plus 1 (1 for a new row). `value` None deletes the row.
     """
 
     namespace: str
@@ -83,9 +83,9 @@ class Wakes(StrEnum):
 class Message(msgspec.Struct, frozen=True, array_like=True):
     """A row of a task's inbox: a signal, a child's end, an answer, an operator's order.
 
-    (task, sender) is unique: sending the same again changes nothing. Sending locks the task's row, and queues the task where `wakes` covers
-    its state (`parked` covers waiting too, `failed` all of them).
-    `id` is the store's and 0 before it is stored. `value` is canonical JSON.
+    (task, sender) is unique: sending the same again changes nothing. Sending locks the task's row, and queues the
+    task where `wakes` covers its state (`parked` covers waiting too, `failed` all of them). `id` is the store's and 0
+    before it is stored. `value` is canonical JSON.
     """
 
     task: Id
@@ -128,7 +128,7 @@ class Unit(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The unit is durable. `existing` names, for each spawn, the task that already held its de-duplication key, or b""."""
+    """The unit is durable. `existing`: for each spawn, the task that already held its `dedupe` key, or b""."""
 
     existing: tuple[Id, ...] = ()
 

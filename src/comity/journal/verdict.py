@@ -38,7 +38,7 @@ class Trim(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Try again from *authorize* at `until_us` (wall time), or when the state row `on` (`namespace/key`) has no longer version `seen`."""
+    """Try again from *authorize* at `until_us`, or when state row `on` (`namespace/key`) is no longer at `seen`."""
 
     reason: str
     until_us: int | None = None

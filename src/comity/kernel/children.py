@@ -1,4 +1,4 @@
-"""Children: a child's row is in its parent's unit, its id derived from the call, its budget carved out and its grant narrowed."""
+"""Children: the row is in the parent's unit, the id derived from the call, budget carved out, grant narrowed."""
 
 from __future__ import annotations
 

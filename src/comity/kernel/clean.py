@@ -1,4 +1,4 @@
-"""Clean-up calls: reconcile, compensate and verify are journaled calls of their own, on the same path, in branch `~<call>.<generation>/~<what>`."""
+"""Clean-up: reconcile, compensate and verify are calls of their own, in branch `~<call>.<generation>/~<what>`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 async def clean_up(run: Run, record: Record, what: str, tool: str, args: bytes) -> tuple[bool, bytes] | None:
-    """Make the clean-up call, or go on with the one that a crash left; return (done, result), None where it is in doubt.
+    """Make the clean-up call, or go on with one that a crash left; return (done, result), None if in doubt.
 
-    A settled one that answered the question is not made again; one that failed or knew nothing is asked anew, as the next occurrence.
+    A settled one that answered the question is not made again; one that failed or knew nothing is asked anew, as the
+    next occurrence.
     """
     branch = f"~{record.seq}.{record.generation}/~{what}"
     earlier = [item for item in run.ledger.calls.values() if item.key.branch == branch and item.key.name == tool]

@@ -53,7 +53,7 @@ class Contexts:
         return tuple(self._contents[item] for item in hashes)
 
     async def size(self, context: Context, tools: Sequence[Any]) -> tuple[int, int]:
-        """Return an upper bound of a context's tokens as bytes (less where its base was measured), and its new messages."""
+        """Return an upper bound of a context's tokens (bytes, less where measured), and its new messages."""
         total = len(pack(list(tools)))
         count = 0
         here = context

@@ -1,7 +1,8 @@
 """Calls in doubt (promise P2): nothing is guessed; each effect class has one way out.
 
-A call is in doubt when it was meant and nobody knows how it ended: a crash, or an attempt that ended `unknown`. By then its attempt can
-no longer run (its hand is gone or its permit and lease ran out before anybody else could take the task).
+A call is in doubt when it was meant and nobody knows how it ended: a crash, or an attempt that ended `unknown`. By
+then its attempt can no longer run (its hand is gone or its permit and lease ran out before anybody else could take
+the task).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ THOUGHTS_MAX = 3
 
 
 async def resolve(passage: Passage) -> bool:
-    """Resolve a doubt by the call's class; True where the call is to be performed (again), False where it is settled or parked."""
+    """Resolve a doubt by the call's class; True: perform (again), False: it is settled or parked."""
     if passage.never_started:
         passage.never_started = False
         return True
@@ -68,7 +69,7 @@ async def settled_by_person(passage: Passage) -> bool:
 
 async def settled_by_evidence(passage: Passage) -> bool:
     """Take a late result that its former worker left; tell whether there is one."""
-    run, record = passage.run, passage.record
+    record = passage.record
     assert record is not None
     found = record.evidence
     if found is None or found.end == "unknown":
@@ -84,6 +85,7 @@ async def conclude(
     """Write how a doubt ended, and deliver it unless the call is to be performed again."""
     run, record = passage.run, passage.record
     assert record is not None
+    passage.again = False
     again = verdict == "again"
     word: Literal["again", "happened", "not_happened"] = "not_happened"
     if again or verdict == "happened":
@@ -92,9 +94,9 @@ async def conclude(
     writes: tuple[StateWrite, ...] = ()
     sends: tuple[Message, ...] = ()
     if record.once and not again:
-        writes, sends = await once_writes(passage, word == "happened", result[0])
+        writes, sends = await once_writes(passage, result[0], happened=word == "happened")
     value = await run.content(result[0], result[1])
-    if not await _allowed(passage, body, With(state=writes, sends=sends, segments=result[1]), again):
+    if not await _allowed(passage, body, With(state=writes, sends=sends, segments=result[1]), starts=again):
         return False
     passage.again = again
     if not again:
@@ -102,7 +104,7 @@ async def conclude(
     return again
 
 
-async def _allowed(passage: Passage, body: Body, extra: With, starts: bool) -> bool:
+async def _allowed(passage: Passage, body: Body, extra: With, *, starts: bool) -> bool:
     """Append; where an attempt is to start, under the stop guard. False where the task is stopped."""
     run = passage.run
     while True:
@@ -121,30 +123,32 @@ async def _allowed(passage: Passage, body: Body, extra: With, starts: bool) -> b
 
 
 async def _think_again(passage: Passage) -> bool:
-    run, record = passage.run, passage.record
+    record = passage.record
     assert record is not None
     if passage.tries >= THOUGHTS_MAX:
         await conclude(passage, "not_happened", "kernel", (NOTHING, ()), record.unknown or "the model gave no answer")
         return False
     body = Resolved(record.seq, "again", "kernel", generation=record.generation, cost=record.reserve)
-    return await _allowed(passage, body, With(), True)
+    return await _allowed(passage, body, With(), starts=True)
 
 
 async def _same_key(passage: Passage) -> bool:
     run, record, spec = passage.run, passage.record, passage.spec
-    assert record is not None and spec is not None
+    assert record is not None
+    assert spec is not None
     age_s = (run.kernel.clock.wall_us() - record.at_us) / 1e6
     if spec.key_window_s and age_s > spec.key_window_s:
         return _to_a_person(
             passage, f"the provider forgets keys after {spec.key_window_s:g} s, {age_s:.0f} s have passed"
         )
     body = Attempted(record.seq, record.attempt + 1, "idempotent: again with the same key")
-    return await _allowed(passage, body, With(), True)
+    return await _allowed(passage, body, With(), starts=True)
 
 
 async def _reconcile(passage: Passage) -> bool:
     run, record, spec = passage.run, passage.record, passage.spec
-    assert record is not None and spec is not None
+    assert record is not None
+    assert spec is not None
     looked = await run.clean_up(record, "reconcile", spec.reconcile, await passage.performed_args())
     told = decode(looked[1]) if looked is not None and looked[0] else None
     answer: dict[str, Any] = told if isinstance(told, dict) else {}

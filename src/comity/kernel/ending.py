@@ -1,4 +1,4 @@
-"""How a run gives its task up: it ended, waits, is parked or released; it was cancelled, continues with a state, or diverged."""
+"""How a run gives its task up: it ended, waits, is parked, released, cancelled, continued, or it diverged."""
 
 from __future__ import annotations
 

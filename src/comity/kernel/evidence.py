@@ -1,4 +1,4 @@
-"""Evidence: what a worker that no longer owns a task knows of an attempt. It is no append, and resolves the doubt (promise P1)."""
+"""Evidence: what a former owner knows of an attempt. It is no append, and resolves the doubt (promise P1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KIND = "evidence"
 
 
 async def leave(passage: Passage, attempt: Attempt) -> None:
-    """Send a late result to the task's inbox, for its owner to take; a store out of reach loses it, and the doubt stays."""
+    """Send a late result to the task's inbox, for its owner; a store out of reach loses it, the doubt stays."""
     record, run = passage.record, passage.run
     if record is None or attempt.end in ("unknown", "expired"):
         return

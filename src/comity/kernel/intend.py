@@ -1,6 +1,7 @@
-"""*intend*: one transaction checks the guards and writes the intent with its reservations; durable before anything is performed.
+"""*intend*: one transaction checks the guards and writes the intent; durable before anything is performed.
 
-Pure and read calls, and calls that only wait or note, need no durable intent: their guards are checked against the node's copy.
+Pure and read calls, and calls that only wait or note, need no durable intent: their guards are checked against the
+node's copy.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from comity.kernel.passage import Passage
 
 
 async def intend(passage: Passage) -> Verdict | None:
-    """Write the intent: *allow* where it is durable, another verdict where the business key is taken, None to look again."""
+    """Write the intent: *allow* once durable, another verdict where the key is taken, None to look again."""
     run = passage.run
     passage.since_s = run.kernel.clock.monotonic_s()
     if not passage.acts:

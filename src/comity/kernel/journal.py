@@ -60,7 +60,8 @@ class Journal:
     ) -> GuardFailed | None:
         """Make `items`, and what rides, durable; None is success. `extra` may depend on the seq of the first item.
 
-        A store that is full or out of reach is tried again until it answers (promise P10); the caller's permit may run out meanwhile.
+        A store that is full or out of reach is tried again until it answers (promise P10); the caller's permit may
+        run out meanwhile.
 
         Raises:
             Stopped: the task is no longer this node's. Nothing was written.

@@ -1,4 +1,4 @@
-"""A node's one lease: renewed beside all work, never by it. A node starts nothing once lease minus margin has passed."""
+"""A node's one lease: renewed beside all work, never by it. Nothing starts once lease minus margin is over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from comity.journal.ports import Store
 
 
 class NodeLease:
-    """The right to run tasks until `until_s` on this machine's monotonic clock, counted from before the renewal was sent."""
+    """The right to run tasks until `until_s` (monotonic), counted from before the renewal was sent."""
 
     def __init__(self, store: Store, clock: Clock, node: Id, lease_id: Id, lease_s: float, margin_s: float) -> None:
         """Hold the lease `lease_id` of `node`, which the caller registers."""

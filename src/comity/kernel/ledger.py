@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from comity.core.codec import Digest, decode
 from comity.core.errors import Retry
@@ -138,7 +138,7 @@ class Ledger:
         self.last_seq = item.seq
         if type(body) is not Incarnated and type(body) is not Moved:
             self.facts += 1
-        handler = _APPLY.get(type(body))
+        handler = self._APPLY.get(type(body))
         if handler is not None:
             handler(self, item, body)
 
@@ -351,6 +351,23 @@ class Ledger:
         record.attempt = body.attempt
         record.unknown = ""
 
+    _APPLY: ClassVar[dict[type, Any]] = {
+        Created: _created,
+        Incarnated: _incarnated,
+        Intent: _intent,
+        Outcome: _outcome,
+        Waiting: _waiting,
+        Resolved: _resolved,
+        Evidence: _evidence,
+        Received: _received,
+        Rethought: _rethought,
+        Reopened: _reopened,
+        Continued: _continued,
+        Ended: _ended,
+        Verified: _verified,
+        Attempted: _attempted,
+    }
+
 
 def _budget(value: dict[str, Any] | None) -> Budget:
     return Budget(**value) if value else Budget()
@@ -361,21 +378,3 @@ def _raised(budget: Budget, changes: dict[str, Any]) -> Budget:
     fields["calls"] = {**budget.calls, **changes.get("calls", {})}
     fields.update({name: value for name, value in changes.items() if name != "calls"})
     return Budget(**fields)
-
-
-_APPLY: dict[type, Any] = {
-    Created: Ledger._created,
-    Incarnated: Ledger._incarnated,
-    Intent: Ledger._intent,
-    Outcome: Ledger._outcome,
-    Waiting: Ledger._waiting,
-    Resolved: Ledger._resolved,
-    Evidence: Ledger._evidence,
-    Received: Ledger._received,
-    Rethought: Ledger._rethought,
-    Reopened: Ledger._reopened,
-    Continued: Ledger._continued,
-    Ended: Ledger._ended,
-    Verified: Ledger._verified,
-    Attempted: Ledger._attempted,
-}

@@ -1,7 +1,8 @@
-"""Business keys: what makes two calls the same act, whatever their other words, across retries, rethinks, tasks and agents.
+"""Business keys: what makes two calls the same act, across retries, rethinks, tasks and agents.
 
-A key is a state row of namespace `once`: inserted with the intent (compare-and-set, so that one of two racing acts loses), marked
-done with the outcome, deleted where the act is known not to have happened or was compensated, and kept while it is in doubt.
+A key is a state row of namespace `once`: inserted with the intent (compare-and-set, so that one of two racing acts
+loses), marked done with the outcome, deleted where the act is known not to have happened or was compensated, and kept
+while it is in doubt.
 """
 
 from __future__ import annotations

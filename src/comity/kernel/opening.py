@@ -207,7 +207,7 @@ async def start_brain(run: Run) -> None:
 
 
 async def _history(run: Run) -> tuple[Recorded, ...]:
-    """Return what the brain recalls. Contents are fetched until nothing has settled meanwhile; then nothing may await."""
+    """Return what the brain recalls. Contents are fetched until nothing settled meanwhile; then nothing awaits."""
     values: dict[int, bytes] = {}
     while True:
         records = [

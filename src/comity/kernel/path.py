@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 async def travel(run: Run, call: Call, cleans: int = 0) -> Passage | None:
-    """Take one call through the seven steps; return its passage, or None where the journal already answered or holds it."""
+    """Take one call through the seven steps; return its passage, None where the journal holds it already."""
     if await recall(run, call):
         return None
     passage = await shape(run, call, cleans)

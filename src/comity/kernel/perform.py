@@ -1,4 +1,4 @@
-"""*perform*: reach the device under the permit. A device that is here (a clock, a random seed, a note) answers at once."""
+"""*perform*: reach the device under the permit. One that is here (clock, random seed, note) answers at once."""
 
 from __future__ import annotations
 

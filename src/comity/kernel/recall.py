@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 async def recall(run: Run, call: Call) -> bool:
     """Answer from the journal what it holds; tell whether it did.
 
-    A call that is under way is joined: its outcome will be delivered once. Another call under the same key is a divergence.
+    A call that is under way is joined: its outcome will be delivered once. Another call under the same key is a
+    divergence.
     """
     record = run.ledger.by_key.get(call.key)
     if record is None or (record.open and not record.meant and call.key not in run.under_way):

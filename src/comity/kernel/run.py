@@ -1,6 +1,7 @@
 """One task on this node: its brain, its calls under way, and what happens when all of them are quiet.
 
-Everything that happens (a step of the brain, a settled call, mail, a stop, an alarm) sets `_changed`; `_look` then decides what follows.
+Everything that happens (a step of the brain, a settled call, mail, a stop, an alarm) sets `_changed`; `_look` then
+decides what follows.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ class Run:
         if self.lingered and due_us > now_us + linger_us:
             await ending.suspend(self, due_us)
         else:
-            self._set_alarm(due_us if due_us <= now_us + linger_us else now_us + linger_us)
+            self._set_alarm(min(due_us, now_us + linger_us))
             self.lingered = True
 
     def _set_alarm(self, at_us: int) -> None:
@@ -335,7 +336,7 @@ class Run:
         self.permits.pop(id(permit), None)
 
     def end_attempts(self) -> None:
-        """Ask the hands to end what still runs, once: a person cancelled the task, so each ends done, failed or unknown."""
+        """Ask the hands to end what still runs: a person cancelled the task."""
         for permit in list(self.permits.values()):
             self.kernel.end_attempt(permit)
 

@@ -53,7 +53,8 @@ async def find(run: Run) -> Conversation:
 async def extended(run: Run, messages: tuple[bytes, ...]) -> tuple[tuple[StateWrite, ...], tuple[Segment, ...]]:
     """Return the write that appends a task's messages to its session, and their segments.
 
-    Where somebody else moved the head meanwhile, the messages go on from there: one task writes at a time, so that is a retried task.
+    Where somebody else moved the head meanwhile, the messages go on from there: one task writes at a time, so that is
+    a retried task.
     """
     if not run.row.session or not messages:
         return (), ()

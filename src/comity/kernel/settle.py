@@ -1,7 +1,8 @@
 """*settle*: the outcome's unit. Durable before it is delivered, for every model call and every effect.
 
-Outcomes of pure and read calls inside our own brains ride with the next append. A business key becomes done or free in the same unit. An
-attempt that ended `unknown` is recorded as such, and left in doubt. A late result of a worker that lost its task becomes evidence.
+Outcomes of pure and read calls inside our own brains ride with the next append. A business key becomes done or free
+in the same unit. An attempt that ended `unknown` is recorded as such, and left in doubt. A late result of a worker
+that lost its task becomes evidence.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ async def _writes(
     writes += run.kernel.admit.settle(passage.call, attempt, passage.view())
     sends: tuple[Message, ...] = ()
     if record.once and attempt.end != "unknown":
-        more, sends = await once_writes(passage, attempt.end == "done", result)
+        more, sends = await once_writes(passage, result, happened=attempt.end == "done")
         writes += more
     if record.cleans and attempt.end == "done" and _is_compensation(record.key):
         key = run.ledger.calls[record.cleans].once
@@ -161,7 +162,7 @@ async def _writes(
 
 
 async def once_writes(
-    passage: Passage, happened: bool, result: Payload
+    passage: Passage, result: Payload, *, happened: bool
 ) -> tuple[tuple[StateWrite, ...], tuple[Message, ...]]:
     """Return what marks the call's business key done, or frees it, and what tells those who wait for it."""
     record, run = passage.record, passage.run

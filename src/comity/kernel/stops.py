@@ -1,7 +1,7 @@
 """Stops: what is stopped, as this node knows it, and the guard that every intent carries so that no stop is overlooked.
 
-`stop/generation` is one row that each stop and each lift counts up; `stop/<scope>` exists while that scope is stopped. Scopes: `fleet`,
-`tenant:NAME`, `session:ID`, `agent:NAME`, `task:ID`.
+`stop/generation` is one row that each stop and each lift counts up; `stop/<scope>` exists while that scope is
+stopped. Scopes: `fleet`, `tenant:NAME`, `session:ID`, `agent:NAME`, `task:ID`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who waits for a state row to change: told by a message in the very unit that changes it, however long that takes.
 
-A waiter's row (`waiter/<namespace/key>|<task>`) stands beside its journaled wait. It is written before the waiter looks at the row once more,
-and read before the row is changed: whoever comes second sees the other.
+A waiter's row (`waiter/<namespace/key>|<task>`) stands beside its journaled wait. It is written before the waiter
+looks at the row once more, and read before the row is changed: whoever comes second sees the other.
 """
 
 from __future__ import annotations

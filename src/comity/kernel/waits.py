@@ -1,4 +1,4 @@
-"""Calls that only wait: timers, signals, questions to people, children's ends. They hold no worker and survive restarts."""
+"""Calls that only wait: timers, signals, questions, children's ends. They hold no worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comity.core.codec import canonical, decode
 from comity.core.limits import NEVER_US
-from comity.journal.call import Call, Kind, Status
+from comity.journal.call import Kind, Status
 from comity.journal.entry import Outcome, Problem, Waiting
 from comity.journal.segment import NOTHING
 from comity.journal.task import Wake

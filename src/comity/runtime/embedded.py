@@ -1,6 +1,7 @@
 """Comity in one process: for scripts, notebooks, tests and benchmarks.
 
-The same kernel, store, recall and gates as in a node; brains and tools share the process, so it cannot keep secrets from them (promise P5).
+The same kernel, store, recall and gates as in a node; brains and tools share the process, so it cannot keep secrets
+from them (promise P5).
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Embedded:
     ) -> None:
         """Run what `loaded` offers; `model` None means the configured models and the file's scripted ones.
 
-        With a `home` the node holds a lock there, so that after a crash the next one of this machine need not wait for its lease.
+        With a `home` the node holds a lock there, so that after a crash the next one of this machine need not wait
+        for its lease.
         """
         self.loaded = loaded
         self.store = store
@@ -171,7 +173,8 @@ class RunOptions(TypedDict, total=False):
 async def run_async(agent: Callable[..., Any], goal: Any, **options: Unpack[RunOptions]) -> Any:
     """Run an agent in this process until its task has ended, and return its result.
 
-    With a `store` URL and a `dedupe` key a second run goes on where the first one was cut off; without, nothing outlives the process.
+    With a `store` URL and a `dedupe` key a second run goes on where the first one was cut off; without, nothing
+    outlives the process.
 
     Raises:
         ComityError: the task failed, was cancelled or is parked.

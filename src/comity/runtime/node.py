@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 
 from comity.core.clock import Clock, SystemClock
 from comity.core.entropy import Entropy, SystemEntropy
@@ -151,7 +150,7 @@ class Node:
         return program.file
 
     async def _play(self, file: str, name: str, request: bytes) -> AsyncIterator[Delta]:
-        path = str(Path(file).resolve())
+        path = _real(file)
         stage = derived_id(b"scripted", path.encode())
         self._scripts[stage] = path
         self._plays += 1
@@ -162,3 +161,7 @@ class Node:
 
 def _say(who: str, line: str) -> None:
     log.info("%s: %s", who, line)
+
+
+def _real(file: str) -> str:
+    return os.path.realpath(file)

@@ -1,6 +1,7 @@
-"""What people and programs may order: create, cancel, pause, resume, resolve, answer, signal, retry, fork, stop and lift.
+"""Orders of people and programs: create, cancel, pause, resume, resolve, answer, signal, retry, fork, stop, lift.
 
-An order to a task is a message to its inbox, which wakes it where it holds no worker; only the task's owner writes its journal.
+An order to a task is a message to its inbox, which wakes it where it holds no worker; only the task's owner writes
+its journal.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Orders:
     async def resolve(
         self, task: Id, call: int, verdict: Literal["happened", "not_happened", "again"], **said: Any
     ) -> None:
-        """Say how a call in doubt ended: it `happened` (with `result`), did `not_happened` (the agent is told), or do it `again`.
+        """Say how a call in doubt ended: `happened` (`result`), `not_happened` (the agent is told), or `again`.
 
         Raises:
             UsageError: the call is not in doubt.
@@ -258,7 +259,7 @@ class Orders:
 def grant_of(
     program: Program, spec: AgentSpec, who: str, allowed: tuple[str, ...] | None = None, model: str = ""
 ) -> Grant:
-    """Return the grant of a task of `spec`: its declared tools, narrowed to `allowed`, its agents, its model and theirs.
+    """Return the grant of a task: declared tools, narrowed to `allowed`, agents, its model and theirs.
 
     Raises:
         UsageError: `allowed` names a tool that the agent does not declare.

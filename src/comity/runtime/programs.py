@@ -1,4 +1,4 @@
-"""Which agent file offers which agent: kept in the store, so that every node of a cluster and every command sees the same."""
+"""Which agent file offers which agent: kept in the store, so that every node and command sees the same."""
 
 from __future__ import annotations
 

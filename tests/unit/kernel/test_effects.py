@@ -15,7 +15,7 @@ from stage import Stage, of
 DONE: list[str] = []
 """The world that the tools act on; each test empties it."""
 TROUBLE: dict[str, list[str]] = {}
-"""What the next calls of a tool do: `before` raises before it acts, `after` after it acted, `not` says that nothing happened."""
+"""What a tool's next calls do: raise `before` they act or `after`, or say that it did `not` happen."""
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +132,7 @@ async def test_an_idempotent_call_in_doubt_is_made_again_with_the_same_key(what:
     stage, task, result = await run("put", put=[what])
     assert result == "put 1"
     assert len(of(await stage.bodies(task), Attempted)) == 1
-    assert DONE == (["put"] if what == "before" else ["put", "put"])
+    assert (["put"] if what == "before" else ["put", "put"]) == DONE
 
 
 async def test_a_reconcilable_call_that_happened_is_answered_with_what_was_found() -> None:
@@ -182,7 +182,7 @@ async def test_an_irreversible_call_in_doubt_waits_for_what_a_person_says(
             await node.orders.resolve(task, 1, "happened")
         await node.orders.resolve(task, doubt.seq, verdict, **said)
         assert await stage.ended(node, task) == result
-        assert DONE == done
+        assert done == DONE
         with pytest.raises(UsageError):
             await node.orders.resolve(task, doubt.seq, "happened")
 

@@ -120,7 +120,7 @@ async def test_a_task_over_its_budget_is_parked_and_goes_on_with_a_larger_one() 
         row = await stage.until(node, task, State.PARKED)
         assert row.reason == "over_budget"
         assert DONE == ["put 0", "put 1"]
-        with pytest.raises(UsageError, match="negative|zero|-1"):
+        with pytest.raises(UsageError, match="`-1`"):
             read_budget({"calls": {"idempotent": -1}})
         await node.orders.resume(task, {"calls": {"idempotent": 5}})
         assert await stage.ended(node, task) == [0, 1, 2]
@@ -164,13 +164,13 @@ async def test_a_childs_grant_is_the_intersection_and_its_budget_is_carved_out()
         task = await node.create("boss", None, budget=Budget(calls={"idempotent": 5}))
         await stage.until(node, task, State.WAITING)
         (child,) = (await node.orders.ledger(task)).children
-        id = parse_id(child)
-        (created,) = of(await stage.bodies(id), Created)
+        task_id = parse_id(child)
+        (created,) = of(await stage.bodies(task_id), Created)
         assert created.grant.tools == ("put",)
-        row = await stage.until(node, id, State.PARKED)
+        row = await stage.until(node, task_id, State.PARKED)
         assert row.reason == "over_budget"
         assert (await node.orders.ledger(task)).usage.calls["idempotent"] == 2
-        await node.orders.cancel(id)
+        await node.orders.cancel(task_id)
         assert await stage.ended(node, task) == "child_cancelled"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import reference
 from comity.journal.task import MOVES, ParkReason, State, Wake
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,10 @@ def test_the_table_of_the_state_machine_shows_exactly_its_moves() -> None:
 @pytest.mark.parametrize("reason", [*Wake, *ParkReason])
 def test_every_reason_to_wait_or_to_be_parked_is_explained(reason: str) -> None:
     assert f"\n| `{reason}` |" in STATE_MACHINE
+
+
+def test_the_reference_is_what_the_program_says() -> None:
+    assert reference.main(["--check"]) == 0, "run tools/reference.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

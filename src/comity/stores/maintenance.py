@@ -101,7 +101,8 @@ async def prune(
 ) -> Pruned:
     """Delete tasks that ended before a moment, and segments that nothing has named for `grace_s`.
 
-    A task goes with its journal and its de-duplication key. Tasks of a session stay: their context lives on in it.
+    A task goes with its journal and its de-duplication key. Tasks of a session stay: their context lives on in it. So
+    does the task that wrote last: no position of the log is given twice.
     """
     path, unused_before_us = _sqlite_path(url), now_us - round(grace_s * 1_000_000)
     if path:

@@ -171,6 +171,7 @@ def _prune_tasks(db: apsw.Connection, ended_before_us: int) -> tuple[int, int]:
     db.execute(
         "CREATE TEMP TABLE pruned AS SELECT t.n FROM tasks t"
         " WHERE t.state IN ('succeeded', 'failed', 'cancelled') AND t.updated_us < ? AND t.session = ''"
+        " AND t.n <> (SELECT task FROM entries ORDER BY position DESC LIMIT 1)"
         " AND (NOT EXISTS (SELECT 1 FROM leaves) OR NOT EXISTS (SELECT 1 FROM entries e"
         " WHERE e.task = t.n AND e.position > (SELECT max(position) FROM leaves)))",
         (ended_before_us,),

@@ -1,4 +1,5 @@
 -- The first schema. Positions, task numbers and message ids are never used twice.
+-- AUTOINCREMENT costs each insert a page of its own: entries do without, for pruning leaves the last of them.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -47,7 +48,7 @@ CREATE INDEX tasks_session ON tasks (session) WHERE session <> '';
 
 -- Append-only; task is tasks.n. kind and phase are codes (docs/internals/journal-format.md).
 CREATE TABLE entries (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    position INTEGER PRIMARY KEY,
     task     INTEGER NOT NULL,
     seq      INTEGER NOT NULL,
     kind     TEXT    NOT NULL,

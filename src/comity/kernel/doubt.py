@@ -29,12 +29,12 @@ THOUGHTS_MAX = 3
 
 async def resolve(passage: Passage) -> bool:
     """Resolve a doubt by the call's class; True: perform (again), False: it is settled or parked."""
-    if passage.never_started:
-        passage.never_started = False
-        return True
     record = passage.record
     if record is None:
         return True
+    if record.idle:
+        body = Attempted(record.seq, record.attempt + 1, "the earlier attempt never started")
+        return await _allowed(passage, body, With(), starts=True)
     if await settled_by_evidence(passage) or await settled_by_person(passage):
         return passage.again
     if record.key.kind == Kind.MODEL:
@@ -108,7 +108,8 @@ async def _allowed(passage: Passage, body: Body, extra: With, *, starts: bool) -
     """Append; where an attempt is to start, under the stop guard. False where the task is stopped."""
     run = passage.run
     while True:
-        passage.since_s = run.kernel.clock.monotonic_s()
+        if starts:
+            passage.expect_start()
         guards = (run.kernel.stops.guard,) if starts else ()
         failed = await run.journal.append(
             [("", Kind.TASK, body)], With(guards, extra.state, sends=extra.sends, segments=extra.segments)

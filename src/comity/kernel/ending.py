@@ -11,7 +11,7 @@ from comity.journal.call import Call, Kind
 from comity.journal.entry import Continued, Ended, Moved, Rethought
 from comity.journal.segment import NOTHING
 from comity.journal.spec import Effect
-from comity.journal.task import ParkReason, State
+from comity.journal.task import ParkReason, State, Wake
 from comity.journal.unit import GuardFailed, InboxSeen, Message, OperatorSubject, Transition, Unit, Wakes
 from comity.kernel import budget, session, waits
 from comity.kernel.doubt import compensate
@@ -34,7 +34,7 @@ async def finish(run: Run) -> None:
     while True:
         writes, new = await session.extended(run, finished.session if ok else ())
         extra = With(
-            state=writes,
+            state=(*writes, *waits.withdrawn(run)),
             sends=_to_parent(run, body, finished.result),
             segments=(*segments, *new),
             transition=Transition(state, finished.code, incarnation=run.ledger.incarnation),
@@ -145,6 +145,7 @@ async def cancel(run: Run) -> None:
         run.end_attempts()
         return
     if any(child not in run.ledger.children_ended for child in run.ledger.children):
+        await _move(run, State.WAITING, Wake.CHILD, "its children are cancelled first", NEVER_US)
         return
     blocked = await _undo(run)
     if blocked is not None:
@@ -156,6 +157,7 @@ async def cancel(run: Run) -> None:
         return
     body = Ended(State.CANCELLED, in_doubt=_in_doubt(run))
     extra = With(
+        state=waits.withdrawn(run),
         sends=_to_parent(run, body, b"null"),
         transition=Transition(State.CANCELLED, "", incarnation=run.ledger.incarnation),
     )

@@ -22,7 +22,7 @@ from comity.kernel.passage import Passage
 async def intend(passage: Passage) -> Verdict | None:
     """Write the intent: *allow* once durable, another verdict where the key is taken, None to look again."""
     run = passage.run
-    passage.since_s = run.kernel.clock.monotonic_s()
+    passage.expect_start()
     if not passage.acts:
         if not run.kernel.lease.may_start():
             await run.kernel.wait_for_lease()

@@ -19,6 +19,7 @@ from comity.journal.unit import Fenced, Guard, GuardFailed, Message, StateWrite,
 from comity.kernel.ledger import Ledger
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 Item = tuple[str, str, Body]
 """Branch, kind and body of an entry to be."""
@@ -56,9 +57,14 @@ class Journal:
         self.is_lost = False
 
     async def append(
-        self, items: Sequence[Item], extra: With | Callable[[int], With] = NOTHING_MORE
-    ) -> GuardFailed | None:
+        self,
+        items: Sequence[Item],
+        extra: With | Callable[[int], With] = NOTHING_MORE,
+        still: Callable[[], V | None] | None = None,
+    ) -> GuardFailed | V | None:
         """Make `items`, and what rides, durable; None is success. `extra` may depend on the seq of the first item.
+
+        `still` is asked last, when nobody else can append: what it returns, unless None, is returned and nothing is written.
 
         A store that is full or out of reach is tried again until it answers (promise P10); the caller's permit may
         run out meanwhile.
@@ -69,6 +75,8 @@ class Journal:
         async with self._lock:
             if self.is_lost:
                 raise Stopped("the task has another owner")
+            if still is not None and (answer_first := still()) is not None:
+                return answer_first
             at_us = self._clock.wall_us()
             seq = self.ledger.last_seq
             entries = [entry(seq + n, branch, kind, at_us, body) for n, (branch, kind, body) in enumerate(items, 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,17 +12,20 @@ import msgspec
 
 from comity.core.clock import Clock
 from comity.core.entropy import Entropy
-from comity.core.errors import StoreError
+from comity.core.errors import Stopped, StoreError
 from comity.core.ids import Id, new_id
 from comity.core.limits import LEASE_MARGIN_S, LEASE_S, NEVER_US, PERMIT_S
-from comity.journal.call import Permit
+from comity.journal.call import Kind, Permit
+from comity.journal.entry import Moved
 from comity.journal.ports import Brains, Gate, Hand, Model, Programs, Shaper, Store
-from comity.journal.task import State, TaskRow
-from comity.journal.unit import OperatorSubject, StateWrite, Unit
+from comity.journal.task import ParkReason, State, TaskRow
+from comity.journal.unit import OperatorSubject, StateWrite, Transition, Unit
 from comity.kernel import stops as stopping
 from comity.kernel.bell import Bell
 from comity.kernel.fork import Changes, fork
+from comity.kernel.journal import Journal, With
 from comity.kernel.lease import NodeLease
+from comity.kernel.ledger import Ledger
 from comity.kernel.open_gate import OpenGate, PassGate, PlainShaper
 from comity.kernel.run import Run
 from comity.kernel.stops import Stops
@@ -96,16 +100,18 @@ class Kernel:
         self._poked = Bell(devices.clock)
         self._is_draining = False
         self._bury_at_s = 0.0
+        self._me = ("", 0, "")
         self._unwatch: Callable[[], None] | None = None
 
     async def start(self, host: str = "", pid: int = 0, address: str = "") -> None:
         """Register the node, learn what is stopped, and begin to take tasks."""
         row = StateWrite(stopping.NAMESPACE, stopping.GENERATION, b"null", 0)
         await self.store.commit([Unit(OperatorSubject("kernel"), state=(row,))])
-        await self.lease.register(host, pid, address)
+        self._me = (host, pid, address)
+        await self.lease.register(*self._me)
         await self.stops.refresh()
         self._unwatch = self.store.watch(self._on_news)
-        for work in (self.lease.keep(), self._take(), self._follow(), self._sequence()):
+        for work in (self._keep(), self._take(), self._follow(), self._sequence()):
             self._beside.add(asyncio.ensure_future(work))
 
     async def drain(self) -> None:
@@ -160,8 +166,14 @@ class Kernel:
         self._run_beside(self.hand.cancel(permit))
 
     async def wait_for_lease(self) -> None:
-        """Return when calls may start (again)."""
+        """Return when calls may start (again).
+
+        Raises:
+            Stopped: the lease is lost: this node's tasks have other owners.
+        """
         while not self.lease.may_start():
+            if self.lease.is_lost:
+                raise Stopped("the node's lease was lost")
             await self.clock.sleep(self.settings.lease_margin_s / 4)
 
     async def wait_for(self, on: str, seen: int, until_us: int | None) -> None:
@@ -198,11 +210,26 @@ class Kernel:
 
     # Taking and following
 
+    async def _keep(self) -> None:
+        """Renew the lease; where it was lost (a frozen machine, say), let go of everything and begin anew."""
+        while True:
+            await self.lease.keep()
+            self.log("the lease was lost: its tasks have other owners now")
+            tasks = set(self._tasks)
+            for run in list(self.runs.values()):
+                run.lose()
+            if tasks:
+                await asyncio.wait(tasks)
+            self.lease.begin_anew(self.entropy.take(16))
+            await self.lease.register(*self._me)
+            self._poked.ring()
+
     async def _take(self) -> None:
-        while not self.lease.is_lost:
+        while True:
             heard = self._poked.count
             room = self.settings.tasks_max - len(self.runs)
             taken: list[TaskRow] = []
+            pause_s = await self._pause_s()
             if room > 0 and not self._is_draining and self.lease.may_start():
                 try:
                     await self._bury()
@@ -212,7 +239,7 @@ class Kernel:
             for row in taken:
                 self._begin(row)
             if not taken:
-                await self._poked.wait(heard, await self._pause_s())
+                await self._poked.wait(heard, pause_s)
 
     async def _bury(self) -> None:
         """Declare dead whose lease ran out, and whom the node otherwise knows to be gone; not at every turn."""
@@ -238,14 +265,34 @@ class Kernel:
         self.runs[row.id] = run
         task = asyncio.ensure_future(self._live(run))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda task: self._lived(run, task))
+
+    def _lived(self, run: Run, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.log("".join(traceback.format_exception(error)).rstrip(), run.row.id)
+            self._run_beside(self._set_aside(run, error))
+
+    async def _set_aside(self, run: Run, error: BaseException) -> None:
+        """Park a task whose run broke, by a fault of ours or of its journal: a person sees why, and may resume it."""
+        row = await self.store.task(run.row.id)
+        if row is None or (row.lease_id, row.epoch) != (run.row.lease_id, run.row.epoch):
+            return
+        journal = Journal(self.store, self.clock, row, Ledger(row.id, last_seq=row.last_seq))
+        reason, detail = ParkReason.STALLED, f"{type(error).__name__}: {error}"[:2_000]
+        moved = Moved(State.PARKED, reason, detail)
+        transition = Transition(State.PARKED, reason, NEVER_US)
+        await journal.append([("", Kind.TASK, moved)], With(transition=transition))
+        self._tell_ended(run)
 
     async def _live(self, run: Run) -> None:
         try:
             await run.live()
         finally:
-            self.runs.pop(run.row.id, None)
-            self.hand.release(run.row.id)
+            if self.runs.get(run.row.id) is run:
+                del self.runs[run.row.id]
+                self.hand.release(run.row.id)
             self._poked.ring()
         if run.is_lost:
             self.log("the task has another owner now", run.row.id)
@@ -298,7 +345,7 @@ class Kernel:
         """Tell the store that no permit given here in a stopped scope can still start an attempt."""
         while True:
             covered = [run for run in self.runs.values() if self.stops.over(run.scopes)]
-            last_s = max((p.expires_s for run in covered for p in run.permits.values()), default=0.0)
+            last_s = max((run.starts_until_s for run in covered), default=0.0)
             left_s = last_s - self.clock.monotonic_s()
             if left_s <= 0:
                 break

@@ -40,6 +40,12 @@ class NodeLease:
         await self._store.register(self.node, self.lease_id, self.lease_s, host, pid, address)
         self._extend(sent_s)
 
+    def begin_anew(self, lease_id: Id) -> None:
+        """Hold another lease from now on; the caller registers it."""
+        self.lease_id = lease_id
+        self.until_s = 0.0
+        self.is_lost = False
+
     async def renew(self) -> bool:
         """Extend the lease; False where the node has been declared dead, or replaced."""
         sent_s = self._clock.monotonic_s()

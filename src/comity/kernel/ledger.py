@@ -57,6 +57,7 @@ class Record:
     waiting: Waiting | None = None
     meant: bool = False
     unknown: str = ""
+    idle: bool = False
     held: bool = False
     evidence: Evidence | None = None
     order: int = 0
@@ -98,6 +99,7 @@ class Ledger:
     session_head: Digest | None = None
     round: int = 0
     calls: dict[int, Record] = field(default_factory=dict)
+    open: dict[int, Record] = field(default_factory=dict)
     by_key: dict[CallKey, Record] = field(default_factory=dict)
     contexts: dict[Digest, Context] = field(default_factory=dict)
     signals: dict[str, list[Received]] = field(default_factory=dict)
@@ -144,7 +146,7 @@ class Ledger:
 
     def open_calls(self) -> list[Record]:
         """Return the calls that nothing has settled, oldest first."""
-        return [record for record in self.calls.values() if record.open]
+        return list(self.open.values())
 
     def signal_for(self, record: Record) -> Received | None:
         """Return the signal that a waiting call gets: the n-th of its name goes to the n-th call that took one."""
@@ -162,8 +164,14 @@ class Ledger:
 
     def drop_from(self, seq: int) -> None:
         """End recall of the calls that were asked at or after `seq`."""
-        for key in [key for key, record in self.by_key.items() if record.seq >= seq]:
-            del self.by_key[key]
+        for record in [record for record in self.by_key.values() if record.seq >= seq]:
+            self._forget(record)
+
+    def _forget(self, record: Record) -> None:
+        """Recall a call no more; one that was meant stays until it is known how it ended, one that only waits is over."""
+        del self.by_key[record.key]
+        if not record.meant:
+            self.open.pop(record.seq, None)
 
     def _forget_open_copies(self) -> None:
         """A fork does not inherit its origin's open calls: its own agent asks them anew."""
@@ -172,6 +180,7 @@ class Ledger:
         for record in self.open_calls():
             if record.seq <= self.created.forked_at:
                 self.calls.pop(record.seq)
+                self.open.pop(record.seq)
                 self.by_key.pop(record.key, None)
                 self.reserved -= record.reserve
 
@@ -183,7 +192,8 @@ class Ledger:
         earlier = self.by_key.get(key)
         if earlier is not None and earlier.open and not earlier.meant:
             self.calls.pop(earlier.seq)
-        self.calls[item.seq] = record
+            self.open.pop(earlier.seq)
+        self.calls[item.seq] = self.open[item.seq] = record
         self.by_key[key] = record
         return record
 
@@ -235,6 +245,7 @@ class Ledger:
 
     def _settle(self, record: Record, order: int) -> None:
         record.order = order
+        self.open.pop(record.seq, None)
         if record.key.kind == Kind.SPAWN and record.status is Status.DONE:
             made = decode(record.result.inline)
             self.children[made["task"]] = made
@@ -268,7 +279,7 @@ class Ledger:
         if body.verdict == "again":
             record.generation = body.generation
             record.attempt += 1
-            record.compensated = False
+            record.compensated = record.idle = False
             return
         self._release(record, NO_COST)
         if body.verdict == "happened":
@@ -327,13 +338,14 @@ class Ledger:
         self.ended = None
         self.retry = None
         record = self.calls.get(body.call)
-        if record is not None:
-            self.by_key.pop(record.key, None)
+        if record is not None and record.key in self.by_key:
+            self._forget(record)
 
     def _continued(self, _item: Entry, body: Continued) -> None:
         self.state = body.state
         self.round = body.round
-        self.by_key.clear()
+        for record in list(self.by_key.values()):
+            self._forget(record)
 
     def _ended(self, _item: Entry, body: Ended) -> None:
         self.ended = body
@@ -349,6 +361,7 @@ class Ledger:
     def _attempted(self, _item: Entry, body: Attempted) -> None:
         record = self.calls[body.call]
         record.attempt = body.attempt
+        record.idle = not body.starts
         record.unknown = ""
 
     _APPLY: ClassVar[dict[type, Any]] = {

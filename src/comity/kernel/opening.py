@@ -146,11 +146,11 @@ async def _verify(run: Run, record: Record) -> None:
 
 
 async def _judge_again(run: Run, record: Record) -> None:
-    run.under_way.add(record.key)
+    run.under_way[record.key] = record.digest
     try:
         await mean_and_finish(await passage_again(run, record))
     finally:
-        run.under_way.discard(record.key)
+        del run.under_way[record.key]
 
 
 async def restart_brain(run: Run) -> None:

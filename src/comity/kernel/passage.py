@@ -36,7 +36,6 @@ class Passage:
     allowed: Allow = field(default_factory=Allow)
     record: Record | None = None
     is_meant: bool = False
-    never_started: bool = False
     again: bool = False
     child: NewTask | None = None
     since_s: float = 0.0
@@ -72,11 +71,21 @@ class Passage:
             return await self.run.content(self.record.performed)
         return self.call.args
 
+    def expect_start(self) -> None:
+        """Count the permit from now: the append that allows an attempt is about to be sent, and a stop must wait for it."""
+        self.since_s = self.run.kernel.clock.monotonic_s()
+        self.run.starts[id(self)] = self.expires_s
+
+    @property
+    def expires_s(self) -> float:
+        """Return when the permit ends (monotonic)."""
+        kernel = self.run.kernel
+        return min(self.since_s + kernel.settings.permit_s, kernel.lease.start_until_s)
+
     def permit(self) -> Permit:
         """Return the right to start one attempt, counted from before the append that allowed it was sent."""
         record = self.record
-        kernel = self.run.kernel
-        expires_s = min(self.since_s + kernel.settings.permit_s, kernel.lease.start_until_s)
+        expires_s = self.expires_s
         if record is None:
             key = idempotency_key(self.run.row.id, self.run.ledger.round, self.asked.key, 0)
             return Permit(self.run.row.id, 0, self.tries + 1, expires_s, key)

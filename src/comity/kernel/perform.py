@@ -6,7 +6,7 @@ import msgspec
 
 from comity.core.codec import canonical, decode
 from comity.core.errors import ComityError
-from comity.journal.call import Attempt, Call, Kind
+from comity.journal.call import Attempt, Call, Kind, Permit
 from comity.journal.ports import ModelRequest
 from comity.kernel import children
 from comity.kernel.passage import Passage
@@ -20,10 +20,8 @@ async def perform(passage: Passage) -> Attempt:
     """Perform one attempt and return how it ended."""
     kind = passage.call.kind
     passage.tries += 1
-    if kind == Kind.TOOL:
-        return await _act(passage)
-    if kind == Kind.MODEL:
-        return await _think(passage)
+    if kind in (Kind.TOOL, Kind.MODEL):
+        return await _reach(passage)
     if kind == Kind.SPAWN:
         return await children.plan(passage)
     if kind == Kind.NOW:
@@ -33,24 +31,29 @@ async def perform(passage: Passage) -> Attempt:
     return _NULL
 
 
-async def _act(passage: Passage) -> Attempt:
+async def _reach(passage: Passage) -> Attempt:
+    """Go to a hand or a model, unless the permit ran out or somebody stopped the task: nothing may start then."""
+    run, permit = passage.run, passage.permit()
+    if permit.expires_s <= run.kernel.clock.monotonic_s() or run.kernel.stops.over(run.scopes):
+        return Attempt("expired")
+    run.started(permit)
+    try:
+        return await (_act(passage, permit) if passage.call.kind == Kind.TOOL else _think(passage, permit))
+    finally:
+        run.stopped_performing(permit)
+        run.starts.pop(id(passage), None)
+
+
+async def _act(passage: Passage, permit: Permit) -> Attempt:
     run, spec = passage.run, passage.spec
     if spec is None:
         return Attempt("unknown", error=f"tool `{passage.call.name}` is no longer in the agent's file")
-    permit = passage.permit()
-    run.started(permit)
     call = msgspec.structs.replace(passage.call, args=await passage.performed_args())
-    try:
-        return await run.kernel.hand.perform(permit, call, spec, lambda text, part: run.progressed(call, text, part))
-    finally:
-        run.stopped_performing(permit)
+    return await run.kernel.hand.perform(permit, call, spec, lambda text, part: run.progressed(call, text, part))
 
 
-async def _think(passage: Passage) -> Attempt:
+async def _think(passage: Passage, permit: Permit) -> Attempt:
     run, call = passage.run, passage.call
-    permit = passage.permit()
-    if permit.expires_s <= run.kernel.clock.monotonic_s():
-        return Attempt("expired")
     try:
         request = await _request(passage, call)
         async for delta in run.kernel.model.stream(permit, request):
@@ -60,6 +63,8 @@ async def _think(passage: Passage) -> Attempt:
                 run.measured(passage.context, delta.cost)
                 return Attempt("done", delta.message, cost=passage.reserve if delta.cost is None else delta.cost)
     except ComityError as error:
+        if error.code == "permit_expired":
+            return Attempt("expired")
         return Attempt("unknown" if error.code in BROKEN else "failed", error=error.message)
     return Attempt("unknown", error="the model's stream ended without an answer")
 

@@ -10,15 +10,16 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from comity.core.codec import Digest
+from comity.core.codec import Digest, digest
 from comity.core.errors import ComityError, Stopped
 from comity.core.ids import show_id
-from comity.core.limits import BRANCH_CHARS_MAX, NAME_CHARS_MAX
+from comity.core.limits import BRANCH_CHARS_MAX, NAME_CHARS_MAX, NEVER_US
 from comity.journal.budget import Cost
 from comity.journal.call import Call, CallKey, Kind, Permit
 from comity.journal.entry import Context, Progressed
 from comity.journal.ports import Brain, View
 from comity.journal.protocol import Deliver, Divergence, Finished, Stepped
+from comity.journal.recall import asked
 from comity.journal.segment import EMPTY_HEAD, Payload, Segment
 from comity.journal.spec import AgentSpec, ToolSpec
 from comity.journal.task import State, TaskRow
@@ -52,8 +53,9 @@ class Run:
         self.scopes = scopes_of(row)
         self.origin_ledger: Ledger | None = None
         self.answered: set[int] = set()
-        self.under_way: set[CallKey] = set()
+        self.under_way: dict[CallKey, Digest] = {}
         self.permits: dict[int, Permit] = {}
+        self.starts: dict[int, float] = {}
         self.persons: dict[int, str] = {}
         self.parking: Park | None = None
         self.is_draining = False
@@ -67,7 +69,7 @@ class Run:
         self.deaths = 0
         self.facts_at_start = 0
         self.has_mail = False
-        self.lingered = False
+        self._linger_until_us = 0
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
@@ -110,6 +112,14 @@ class Run:
             await opening.restart_brain(self)
         elif self.is_quiet:
             await self._quiet()
+        if not self.is_over:
+            self._arm()
+
+    def _arm(self) -> None:
+        """Have the alarm ring when the next of what waits is due, though calls be under way."""
+        due_us = min(waits.next_due_us(self), self._linger_until_us or NEVER_US)
+        if due_us != self._alarm_us and due_us < NEVER_US:
+            self._set_alarm(due_us)
 
     async def _halt(self) -> None:
         await self.kill_brain()
@@ -138,16 +148,14 @@ class Run:
         """Keep the worker for a moment, in case what the task waits for comes at once; then let it go."""
         due_us = waits.next_due_us(self)
         now_us = self.kernel.clock.wall_us()
+        linger_us = int(self.kernel.settings.linger_s * 1e6)
         if due_us <= now_us:
             await waits.react(self)
             self.wake()
-            return
-        linger_us = int(self.kernel.settings.linger_s * 1e6)
-        if self.lingered and due_us > now_us + linger_us:
+        elif not self._linger_until_us:
+            self._linger_until_us = now_us + linger_us
+        elif self._linger_until_us <= now_us and due_us > now_us + linger_us:
             await ending.suspend(self, due_us)
-        else:
-            self._set_alarm(min(due_us, now_us + linger_us))
-            self.lingered = True
 
     def _set_alarm(self, at_us: int) -> None:
         if self._alarm is not None:
@@ -243,8 +251,8 @@ class Run:
             self.diverge(step.diverged)
         if step.finished is not None:
             self.finished = step.finished
-        if step.calls and self.lingered:
-            self.lingered = False
+        if step.calls:
+            self._linger_until_us = 0
         if not self._tasks or step.finished or step.diverged:
             self.wake()
 
@@ -298,11 +306,18 @@ class Run:
             self.spawn(self._travel(call))
 
     async def _travel(self, call: Call) -> None:
-        self.under_way.add(call.key)
+        """Take a call on its way; one that is on it already, for a brain that has died since, is joined."""
+        first = self.under_way.get(call.key)
+        if first is not None:
+            if first != digest(call.args):
+                told = f"{call.kind} `{call.name}` #{call.occurrence} under way with other arguments"
+                self.diverge(Divergence(self.ledger.last_seq + 1, call.branch, told, asked(call)))
+            return
+        self.under_way[call.key] = digest(call.args)
         try:
             await travel(self, call)
         finally:
-            self.under_way.discard(call.key)
+            del self.under_way[call.key]
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run `work` beside; the run is not quiet before it ends, and fails with it."""
@@ -325,6 +340,18 @@ class Run:
     def needs_person(self, record: Record, why: str) -> None:
         """Leave a doubt to a person."""
         self.persons[record.seq] = why
+        self.wake()
+
+    @property
+    def starts_until_s(self) -> float:
+        """Return the last moment (monotonic) at which an attempt that was allowed here may still start."""
+        expected = (permit.expires_s for permit in self.permits.values())
+        return max((*expected, *self.starts.values()), default=0.0)
+
+    def lose(self) -> None:
+        """Take note that the task has another owner: nothing more is appended, results under way become evidence."""
+        self.journal.is_lost = True
+        self._failure = self._failure or Stopped("the node's lease was lost")
         self.wake()
 
     def started(self, permit: Permit) -> None:

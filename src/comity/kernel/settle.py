@@ -98,23 +98,18 @@ async def _settle_asked(passage: Passage, outcome: Outcome, attempt: Attempt, se
 
 
 async def _start_again(passage: Passage) -> bool:
-    """The permit ran out before the attempt started: nothing happened, so ask for another."""
+    """The permit ran out before the attempt started: nothing happened, so ask for another; False where none may start."""
     run, record = passage.run, passage.record
     await run.kernel.wait_for_lease()
+    await run.kernel.refresh_stops()
+    scope = run.kernel.stops.over(run.scopes)
+    if scope:
+        run.ask_to_park("stopped", f"`{scope}` is stopped")
+    if record is not None:
+        why = "the permit ran out before the attempt started"
+        await run.journal.append([("", Kind.TASK, Attempted(record.seq, record.attempt, why, starts=False))])
     passage.since_s = run.kernel.clock.monotonic_s()
-    if record is None:
-        return True
-    attempted = Attempted(record.seq, record.attempt + 1, "the permit ran out before the attempt started")
-    while True:
-        passage.since_s = run.kernel.clock.monotonic_s()
-        failed = await run.journal.append([("", Kind.TASK, attempted)], With((run.kernel.stops.guard,)))
-        if failed is None:
-            passage.never_started = True
-            return True
-        await run.kernel.refresh_stops()
-        if run.kernel.stops.over(run.scopes):
-            run.ask_to_park("stopped", "stopped before the attempt started")
-            return False
+    return not scope
 
 
 def _outcome(passage: Passage, attempt: Attempt, result: Payload) -> Outcome:

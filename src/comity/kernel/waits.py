@@ -59,6 +59,12 @@ def question_key(task: bytes, seq: int) -> str:
     return f"{task.hex()}/{seq}"
 
 
+def withdrawn(run: Run) -> tuple[StateWrite, ...]:
+    """Return what withdraws the questions that nobody needs to answer any more, now that the task ends."""
+    asked = [record for record in run.ledger.open_calls() if record.key.kind == Kind.HUMAN]
+    return tuple(StateWrite(QUESTION, question_key(run.row.id, record.seq), None) for record in asked)
+
+
 def is_waiting(record: Record) -> bool:
     """Tell whether an open call waits for time, a message or a person."""
     return record.open and record.waiting is not None and record.waiting.condition != Wake.DEFERRED

@@ -32,7 +32,7 @@ class ProcessHands:
         self._zygotes = zygotes
         self._file_of = file_of
         self._links: dict[Id, asyncio.Task[HandLink]] = {}
-        self._running: dict[tuple[Id, int, int], tuple[HandLink, int, asyncio.Future[Attempt]]] = {}
+        self._running: dict[Permit, tuple[HandLink, int, asyncio.Future[Attempt]]] = {}
         self._lease_until_s = math.inf
         self.pids: dict[Id, int] = {}
 
@@ -43,7 +43,7 @@ class ProcessHands:
 
     async def cancel(self, permit: Permit) -> None:
         """End a running attempt and return when it is over: its hand ends too where the tool cannot be interrupted."""
-        running = self._running.get((permit.task, permit.call, permit.attempt))
+        running = self._running.get(permit)
         if running is not None:
             link, number, future = running
             link.cancel(number)
@@ -100,9 +100,8 @@ class ProcessHands:
                 break
             self._forget(permit.task, link)  # it died a moment ago, before it could hear of this; another takes over
         number, future = sent
-        name = (permit.task, permit.call, permit.attempt)
         if isinstance(order, Perform):
-            self._running[name] = (link, number, future)
+            self._running[permit] = (link, number, future)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -111,7 +110,7 @@ class ProcessHands:
             raise
         finally:
             if isinstance(order, Perform):
-                del self._running[name]
+                del self._running[permit]
 
     async def _link(self, task: Id) -> HandLink:
         starting = self._links.get(task)

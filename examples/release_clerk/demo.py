@@ -6,7 +6,10 @@ Usage: demo.py [CHAPTER]. A chapter that does not end as it promises ends the pr
 from __future__ import annotations
 
 import asyncio
+import io
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -95,6 +98,8 @@ class Release:
             fleet = Fleet(stage.folder, stage.environment)
             try:
                 counts, thoughts = await self._with_comity(stage, fleet)
+            except DemoFailed as error:
+                raise DemoFailed(f"{error}\nthe node's log:\n{fleet.log()[-4_000:]}") from None
             finally:
                 fleet.end()
         with Stage(self._made("plain")) as stage:
@@ -243,6 +248,12 @@ def main() -> int:
     if name not in CHAPTERS:
         print(f"demo: there is no chapter `{name}`; known: {', '.join(sorted(CHAPTERS))}", file=sys.stderr)
         return 2
+    if shutil.which("git") is None:
+        print("demo: git is missing; install it with: apt-get install --yes git", file=sys.stderr)
+        return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # ended from outside, it ends what it started
     try:
         preset_answer()
         with tempfile.TemporaryDirectory(prefix="comity-demo-", ignore_cleanup_errors=True) as folder:

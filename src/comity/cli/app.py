@@ -107,8 +107,8 @@ class App:
         store = open_store(self.config.sections.store.url)
         self._look_for(Path(str(getattr(store, "path", ""))), may_make=False)
 
-    def confirm(self, question: str) -> None:
-        """Ask whether to go on.
+    def confirm(self, question: str, refusal: str) -> None:
+        """Ask whether to go on; `refusal` is said where nobody can be asked.
 
         Raises:
             UsageError: nobody can be asked.
@@ -116,7 +116,7 @@ class App:
         import click
 
         if self.is_json or not sys.stdin.isatty():
-            raise UsageError("not_confirmed", question, hint="add --yes if so")
+            raise UsageError("not_confirmed", refusal, hint="--yes goes on without asking")
         click.confirm(question, abort=True, err=True)
 
     def _look_for(self, file: Path, *, may_make: bool) -> None:

@@ -16,12 +16,13 @@ from comity.cli.documents import account_document
 from comity.cli.exits import Exit, exit_for
 from comity.cli.follow import Bell, Follower
 from comity.cli.live import Live
-from comity.cli.next_steps import next_steps
+from comity.cli.next_steps import next_steps, way_on
 from comity.cli.nodes import nodes_up
 from comity.cli.task_page import write_steps
 from comity.cli.words import STATE_STYLE, cost, one_line, preview, short, span
 from comity.core.ids import Id, show_id
 from comity.journal.call import Kind
+from comity.journal.entry import Entry
 from comity.journal.ports import Store
 from comity.journal.task import State, TaskRow
 from comity.kernel.ledger import Ledger
@@ -88,12 +89,21 @@ class Following:
             for item in await follower.more():
                 self._ledger.apply(item, item.read())
                 self._live.entry(item)
+                self._tell_how(item)
             self._live.catch_up()
             if row.state.ended or row.state is State.PARKED or self._is_interrupted:
                 return row
             self._asker.offer([record for record in self._ledger.open_calls() if record.key.kind == Kind.HUMAN])
             await self._look_for_node()
             await self._bell.wait()
+
+    def _tell_how(self, item: Entry) -> None:
+        """Say how a question is answered and a signal sent, to whoever cannot answer right here."""
+        if item.phase != "waiting" or (item.kind == Kind.HUMAN and self._asker.is_on):
+            return
+        record = self._ledger.calls.get(item.seq)
+        if record is not None and (step := way_on(record, short(self._task))) is not None:
+            self._app.screen.note("      ", (step[0], "bold"))
 
     async def _look_for_node(self) -> None:
         """Say it once where the node that did the work is gone."""

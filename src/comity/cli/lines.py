@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from comity.cli.account import at_hand
-from comity.cli.words import arguments, cost, moment, one_line, preview, short, span
+from comity.cli.words import arguments, cost, model_name, moment, one_line, preview, short, span
 from comity.core.ids import parse_id
 from comity.journal.budget import NO_COST
 from comity.journal.call import Kind, Status
@@ -34,6 +34,8 @@ from comity.journal.entry import (
 from comity.journal.task import State
 
 _QUIET_KINDS = (Kind.NOW, Kind.RANDOM)
+_TOLD_ELSEWHERE = (*_QUIET_KINDS, Kind.HUMAN, Kind.SIGNAL)
+"""What came of these needs no line: it is of no interest, or stood in the message that settled it."""
 
 
 class Line(NamedTuple):
@@ -124,7 +126,7 @@ class Teller:
             again = f"the same as {body.same_as}" if body.same_as else ""
             held = "held until it is verified" if body.held else ""
             aside = ", ".join(part for part in (aside, again, held) if part)
-            return "✓", "green", subject, result, aside, item.kind in _QUIET_KINDS
+            return "✓", "green", subject, result, aside, item.kind in _TOLD_ELSEWHERE
         problem = body.problem or Problem()
         why, way_out = one_line(problem.error or problem.code, 200), one_line(problem.hint, 120)
         aside = f"{aside}; {way_out}" if aside and way_out else aside or way_out
@@ -142,7 +144,7 @@ class Teller:
         if item.kind == Kind.HUMAN and isinstance(asked, dict):
             options = ", ".join(map(str, asked.get("options") or ()))
             return "?", "blue", "asks", one_line(str(asked.get("question", "")), 400), options or until, False
-        texts = {"timer": "sleeps", "signal": "waits for the signal", "child": "waits for its task"}
+        texts = {"timer": "", "signal": "is waited for", "child": "is waited for"}
         return "…", "blue", subject, texts.get(body.condition, f"waits: {body.condition}"), until, False
 
     def _resolved(self, item: Entry, body: Resolved) -> tuple[Any, ...]:
@@ -154,7 +156,7 @@ class Teller:
         return "!", "yellow", self._call(body.call).subject, f"a late result came in: {body.end}", body.error, False
 
     def _received(self, item: Entry, body: Received) -> tuple[Any, ...]:
-        value, sender = at_hand(body.value), f"from {one_line(body.sender.rpartition(':')[0] or body.sender, 60)}"
+        value, sender = at_hand(body.value), f"from {one_line(body.sender.partition(':')[0], 60)}"
         if body.kind == "order":
             return "◆", "magenta", "order", body.name, sender, False
         if body.kind == "child":
@@ -202,7 +204,7 @@ class Teller:
 
 
 def _subject(kind: str, asked: Asked) -> str:
-    name = one_line(asked.name.rpartition(":")[2] if asked.name.startswith("scripted:") else asked.name, 60)
+    name = model_name(asked.name)
     given = at_hand(asked.args)
     if kind == Kind.TIMER and isinstance(given, dict):
         return f"sleep {span(float(given.get('seconds') or 0))}"

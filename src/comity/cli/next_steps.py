@@ -10,6 +10,7 @@ from comity.cli.words import one_line, short
 from comity.journal.budget import Budget, Usage
 from comity.journal.call import Kind
 from comity.journal.task import ParkReason, State
+from comity.kernel.ledger import Record
 
 
 def next_steps(account: Account, *, has_node: bool, stopped: tuple[str, ...] = ()) -> list[tuple[str, str]]:
@@ -32,21 +33,31 @@ def _steps(account: Account, stopped: tuple[str, ...]) -> Iterator[tuple[str, st
             yield f"{call} --happened --result JSON", f"`{record.key.name}` happened, and returned this"
             yield f"{call} --not-happened", "it did not happen: the agent is told"
             yield f"{call} --again", "it did not happen: perform it again"
-        for record in account.questions:
-            asked = at_hand(record.args)
-            options = asked.get("options") if isinstance(asked, dict) else None
-            answer = shlex.quote(str(options[0])) if options else '"…"'
-            yield f"comity questions answer {name} {answer}", "answer its question"
-    if account.row.state is State.WAITING:
+    if account.row.state in (State.WAITING, State.RUNNING):
         for record in account.calls:
-            if record.open and record.key.kind == Kind.SIGNAL:
-                signal = shlex.quote(one_line(record.key.name, 60))
-                yield f"comity tasks signal {name} {signal} JSON", "send the signal that it waits for"
+            step = way_on(record, name)
+            if step is not None:
+                yield step
     if account.row.state is State.PARKED:
         yield from _unpark(account, name, stopped)
     if account.row.state is State.FAILED:
         yield f"comity tasks retry {name} --redo", "try its last call once more"
         yield f"comity tasks retry {name} --rethink", "ask its model once more"
+
+
+def way_on(record: Record, task: str) -> tuple[str, str] | None:
+    """Return how the question is answered, or the signal sent, for which an open call waits."""
+    if not record.open:
+        return None
+    if record.key.kind == Kind.HUMAN:
+        asked = at_hand(record.args)
+        options = asked.get("options") if isinstance(asked, dict) else None
+        answer = shlex.quote(str(options[0])) if options else '"…"'
+        return f"comity questions answer {task} {answer}", "answer its question"
+    if record.key.kind == Kind.SIGNAL:
+        signal = shlex.quote(one_line(record.key.name, 60))
+        return f"comity tasks signal {task} {signal} JSON", "send the signal that it waits for"
+    return None
 
 
 def _unpark(account: Account, name: str, stopped: tuple[str, ...]) -> Iterator[tuple[str, str]]:

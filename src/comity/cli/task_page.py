@@ -9,7 +9,20 @@ import msgspec
 from comity.cli.account import Account, at_hand, content
 from comity.cli.lines import Line
 from comity.cli.screen import Piece, Screen
-from comity.cli.words import STATE_STYLE, age, arguments, cost, moment, one_line, preview, short, span, time_of_day, usd
+from comity.cli.words import (
+    STATE_STYLE,
+    age,
+    arguments,
+    cost,
+    model_name,
+    moment,
+    one_line,
+    preview,
+    short,
+    span,
+    time_of_day,
+    usd,
+)
 from comity.core.ids import show_id
 from comity.journal.ports import Store
 from comity.journal.task import State
@@ -23,7 +36,6 @@ _PHASE_STYLE = {
     "in doubt": "bold yellow",
     "held": "yellow",
 }
-MODEL_CHARS_MAX = 30
 
 
 async def write_page(screen: Screen, store: Store, account: Account, steps: Sequence[tuple[str, str]]) -> None:
@@ -91,7 +103,7 @@ def _header(account: Account, now_us: int) -> Iterator[tuple[str, Piece | list[P
     if row.agent_version:
         agent.append((f"  version {row.agent_version}", "dim"))
     if created.model:
-        agent.append((f"  model {one_line(created.model, MODEL_CHARS_MAX)}", "dim"))
+        agent.append((f"  model {model_name(created.model)}", "dim"))
     yield "agent", agent
     yield "goal", one_line(preview(at_hand(created.goal), 1_000), 1_000)
     yield "session", row.session
@@ -155,7 +167,7 @@ def _call(account: Account, record: Record) -> tuple[Piece, ...]:
         str(record.seq),
         record.key.branch or ("", "dim"),
         str(record.key.kind),
-        one_line(record.key.name, 40),
+        model_name(record.key.name),
         str(record.effect or ""),
         (phase, _PHASE_STYLE.get(phase, "blue")),
         str(record.attempt),

@@ -60,9 +60,9 @@ def arguments(value: Any, chars_max: int = 80) -> str:
 
 def span(seconds: float) -> str:
     """Return a length of time in its two largest units: `2 h 5 min`, `12 s`, `350 ms`."""
-    if 0 < seconds < 1:
+    if 0 < seconds < 0.9995:
         return f"{seconds * 1_000:.0f} ms"
-    left = int(seconds)
+    left = int(seconds + 0.0005)
     words: list[str] = []
     for size, unit in _UNITS:
         count, left = divmod(left, size)
@@ -104,6 +104,11 @@ def cost(value: Cost) -> str:
     tokens = value.tokens_in + value.tokens_out
     parts = [f"{tokens:,} tokens"] if tokens else []
     return ", ".join([*parts, usd(value.usd_micro)] if value.usd_micro else parts)
+
+
+def model_name(name: str) -> str:
+    """Return the name of a model; of a scripted one without its file."""
+    return one_line(name.rpartition(":")[2] if name.startswith("scripted:") else name, 60)
 
 
 def number(count: int, noun: str, plural: str = "") -> str:

@@ -128,8 +128,9 @@ async def _as_node(app: App, store: Store, options: RunOptions) -> int:
     try:
         task = await _task(app, store, options, node.zygotes)
         return await Following(app, store, task, live, node).to_the_end()
-    finally:
+    except BaseException:
         await node.close()
+        raise
 
 
 async def _task(app: App, store: Store, options: RunOptions, zygotes: Zygotes) -> Id:

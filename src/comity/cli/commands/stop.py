@@ -122,8 +122,8 @@ async def _quiesce(app: App, store: Store, orders: Orders, generation: int) -> N
     bell, is_told = Bell(store), False
     while not await orders.is_quiesced(generation):
         await bell.wait()
-        if not is_told:
-            late = [node for node in await store.nodes() if node.alive and node.stop_generation < generation]
+        late = [node for node in await store.nodes() if node.alive and node.stop_generation < generation]
+        if late and not is_told:
             app.screen.note((f"waits for {number(len(late), 'node')} to acknowledge, or for its lease to end", "dim"))
             is_told = True
     bell.close()

@@ -142,7 +142,7 @@ def prune(app: App, *, age: str, is_sure: bool) -> None:
         raise UsageError("bad_usage", f"`{age}` is no length of time", hint="write for instance `12h`, `90d` or `8w`")
     app.look_for_store()
     if not is_sure:
-        app.confirm(f"delete every task that ended more than {age} ago, for ever?")
+        app.confirm(f"delete every task that ended more than {age} ago, for ever?", "deleting tasks needs a yes")
     now_us = SystemClock().wall_us()
     before_us = now_us - int(found[1]) * _UNIT_S[found[2]] * 1_000_000
 

@@ -30,7 +30,7 @@ async def _diff(app: App, task: str, other: str | None) -> int:
     from comity.cli.account import read_account
     from comity.cli.compare import compare, document
     from comity.cli.lookup import find_task
-    from comity.cli.words import short
+    from comity.cli.words import number, short
 
     async with app.store() as store:
         right = await read_account(store, await find_task(store, task))
@@ -51,9 +51,9 @@ async def _diff(app: App, task: str, other: str | None) -> int:
     for name, before, after in found.heads:
         screen.answer((f"{name:<9}", "dim"), (before, "red"), " → ", (after, "green"))
     if found.call is None:
-        screen.answer(f"{found.same} calls, all the same" if found.same != 1 else "1 call, the same")
+        screen.answer(f"{number(found.same, 'call')}, all alike")
     else:
-        screen.answer((f"{found.same} calls are the same, then:", "dim"))
+        screen.answer((f"{number(found.same, 'call')} alike, then:", "dim"))
         screen.answer((found.call, "bold"), f"  {found.what}")
         for change in found.changes:
             screen.answer((f"  {change.path:<24} ", "dim"), (change.left, "red"), " → ", (change.right, "green"))

@@ -119,4 +119,4 @@ def _confirm(app: App, again: list[str]) -> None:
     app.screen.note(("these effects could happen again:", "bold yellow"))
     for line in again:
         app.screen.note(f"  {line}")
-    app.confirm("fork it live?")
+    app.confirm("fork it live?", f"a live fork could repeat effects: {'; '.join(again)}")

@@ -52,9 +52,10 @@ async def _up(app: App, files: tuple[str, ...]) -> int:
             await node.start()
             _greet(app, node)
             await ending.wait(node)
-            await node.drain()
-        finally:
+        except BaseException:
             await node.close()
+            raise
+        await node.drain()
     if node.kernel.lease.is_lost:
         raise StoreError(
             "lease_lost",
@@ -82,6 +83,8 @@ def _greet(app: App, node: Node) -> None:
     from comity.cli.words import short
     from comity.runtime.config_keys import without_password
 
+    if app.log_format == "json":
+        return  # the log says the same, and stays one JSON document a line
     screen, section = app.screen, app.config.sections.node
     screen.note(
         ("comity ", "bold"),
@@ -112,5 +115,7 @@ class _Ending:
         if self._wished.is_set():
             os._exit(Exit.INTERRUPTED)  # brains and hands end with this process
         self._wished.set()
+        if self._app.log_format == "json":
+            return
         self._app.screen.note("")
         self._app.screen.note(("drains: takes nothing more, lets running calls end; Ctrl-C again quits", "dim"))

@@ -35,12 +35,13 @@ class Repository:
         self.folder = Path(folder)
 
     def git(self, *words: str, given: str | None = None, index: str = "") -> str:
-        """Run git without anybody's own settings and return what it printed.
+        """Run git without anybody's own settings, or another repository's, and return what it printed.
 
         Raises:
             GitFailed: It ended with an error.
         """
-        environment = {**os.environ, **IDENTITY, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        environment = {**kept, **IDENTITY, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
         if index:
             environment["GIT_INDEX_FILE"] = index
         command = ["git", "-C", str(self.folder), *words]

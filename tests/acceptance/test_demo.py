@@ -108,6 +108,18 @@ def test_where_there_is_nothing_to_clone_a_sample_repository_is_built(tmp_path: 
     assert done.stdout == "a sample repository 4\n"
 
 
+def test_the_clerks_git_touches_no_repository_but_its_own(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from repository import Repository, sample\n"
+    code += "sample(Path(sys.argv[1]))\n"
+    code += "print(Repository(sys.argv[1]).git('rev-parse', '--absolute-git-dir'))"
+    other = tmp_path / "other"
+    words = [sys.executable, "-c", code, tmp_path / "made"]
+    environment = os.environ | {"GIT_DIR": str(other), "GIT_WORK_TREE": str(other), "GIT_INDEX_FILE": str(other)}
+    done = subprocess.run(words, cwd=CLERK, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(tmp_path.resolve() / "made" / ".git")
+    assert not other.exists()
+
+
 class Desk:
     """A tally process and a way to ask it."""
 

@@ -27,6 +27,13 @@ def test_the_picture_of_the_state_machine_shows_exactly_its_moves() -> None:
     assert {item["data-state"] for item in elements if "data-state" in item} == set(State)
 
 
+def test_every_picture_is_well_formed_and_shown_somewhere() -> None:
+    shown = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for picture in DOCS.rglob("*.svg"):
+        assert ET.parse(picture).getroot().tag.endswith("svg")
+        assert f"{picture.name})" in shown
+
+
 def test_the_table_of_the_state_machine_shows_exactly_its_moves() -> None:
     rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|$", STATE_MACHINE, re.MULTILINE)
     tabled = {

@@ -1,80 +1,26 @@
-"""Live through crashes: one node after the other on the same store, until every task has ended, beside an operator.
-
-The operator does what a person would: answers questions, and settles what is in doubt by looking at the tally's book.
-"""
+"""Live through crashes: one node after the other on the same store, until every task has ended, beside an operator."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Collection
 from typing import Any
 
-from comity.core.clock import SystemClock
-from comity.core.codec import decode
-from comity.core.entropy import SystemEntropy
-from comity.core.errors import UsageError
 from comity.core.ids import Id
 from comity.journal.call import Kind
-from comity.journal.ports import Store, TaskFilter
+from comity.journal.ports import Store
 from comity.journal.program import Loaded
-from comity.journal.task import ParkReason, State, TaskRow
 from comity.kernel import Settings
 from comity.runtime.embedded import Embedded
-from comity.runtime.orders import Orders
 from comity.testing.waiting import wait_until
 from crash.fleet import CountingModel, World, loaded_for
 from crash.forgetful import ForgetfulStore
 from crash.injection import CrashingBrains, CrashingHand, CrashingModel, CrashingStore, Injector
+from crash.person import Operator
 
 LIVES_MAX = 40
 LIFE_S_MAX = 20.0
 SETTINGS = Settings(permit_s=5.0, lease_s=30.0, linger_s=0.0, poll_s=0.05, tasks_max=100)
-
-DONE = {"announce": "announced {}", "idempotent": "did {}", "irreversible": "did {}"}
-"""What a tool returns that a person may have to vouch for."""
-
-
-class Operator:
-    """A person with orders to a store and an eye on the book."""
-
-    def __init__(self, store: Store, world: World) -> None:
-        self.orders = Orders(store, SystemClock(), SystemEntropy(), "ada")
-        self.store = store
-        self.world = world
-        self.tasks: list[Id] = []
-        self.parked: list[tuple[str, str]] = []
-
-    async def rows(self) -> list[TaskRow]:
-        """Return the tasks that are looked after, and their children."""
-        found = [await self.orders.row(task) for task in self.tasks]
-        for task in self.tasks:
-            found += await self.store.tasks(TaskFilter(parent=task))
-        return found
-
-    async def look_around(self) -> bool:
-        """Answer what is asked, settle what is in doubt; tell whether every task has ended."""
-        for question in await self.orders.questions():
-            with contextlib.suppress(UsageError):  # the first answer was taken a moment ago
-                await self.orders.answer(question.task, question.call, "yes")
-        rows = await self.rows()
-        for row in rows:
-            if row.state is State.PARKED:
-                await self._settle(row.id, row.reason)
-        return all(row.state.ended for row in rows)
-
-    async def _settle(self, task: Id, reason: str) -> None:
-        assert reason == ParkReason.IN_DOUBT, f"a task is parked: {reason}"
-        ledger = await self.orders.ledger(task)
-        for record in await self.orders.in_doubt(task):
-            if record.seq in ledger.resolutions:
-                continue
-            name, args = record.key.name, decode(record.args.inline)
-            self.parked.append((name, record.unknown))
-            if self.world.book.look(name, args) is None:
-                await self.orders.resolve(task, record.seq, "again")
-            else:
-                await self.orders.resolve(task, record.seq, "happened", result=DONE[name].format(args["ref"]))
 
 
 class Lives:
@@ -85,7 +31,7 @@ class Lives:
         self.world = world
         self.crashes = crashes
         self.loaded = loaded or loaded_for(world)
-        self.operator = Operator(store, world)
+        self.operator = Operator(store, world.book.look)
         self.places: list[str] = []
         self.count = 0
         self._paid: dict[bytes, int] = {}

@@ -1,6 +1,6 @@
 """The crash matrix can fail: under a store that loses intents each effect class is seen to act twice.
 
-The same rows act once on a store that keeps its word. So it is the intent that holds promise P2, and the matrix sees it.
+The same rows act once on a store that keeps its word: it is the intent that holds promise P2, and the matrix sees it.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ async def test_a_tool_that_acts_and_then_raises_or_hangs_acts_once_on_every_stor
     kind: str, agent: str, how: str, tmp_path: Path
 ) -> None:
     """P2."""
-    await sweep(kind, tmp_path, agent, how, step=6)
+    await sweep(kind, tmp_path, agent, how, step=6 if kind == "sqlite" else 15)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from comity.core.codec import decode
-from comity.core.ids import Id
+from comity.core.ids import Id, show_id
 from comity.journal.ports import Store
 from comity.journal.program import load
 from comity.journal.task import State
@@ -88,6 +89,12 @@ class NodeProcess:
         """Return the end of what it logged."""
         file = self.folder / "log"
         return file.read_text(errors="replace")[-6_000:] if file.exists() else ""
+
+    def pid_of(self, role: str, task: Id) -> int:
+        """Return the process of a task's `brain` or `hand`, as the node logged it last."""
+        found = re.findall(rf"{role} {show_id(task)} has pid (\d+)", (self.folder / "log").read_text(errors="replace"))
+        assert found, f"no {role} of {show_id(task)} was started"
+        return int(found[-1])
 
     def killed(self) -> list[list[str]]:
         """Return whom the plan has killed so far: task, victim, point, label."""
@@ -168,7 +175,3 @@ class Cluster:
         assert row.state is State.SUCCEEDED, (row.state, row.reason, ledger.ended)
         assert ledger.ended is not None
         return decode(ledger.ended.result.inline or b"null")
-
-    def signal_pid(self, pid: int, number: signal.Signals) -> None:
-        """Send a signal to a process that a node of this cluster started."""
-        os.kill(pid, number)

@@ -286,3 +286,16 @@ def test_the_output_may_be_cut_by_the_reader(folder: Path) -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+
+
+def test_run_becomes_the_node_where_the_one_that_did_the_work_is_gone(folder: Path) -> None:
+    with started(folder, "up") as node:
+        heard(node.stderr, "is up on")
+        with started(folder, "run", "clerk.py", "--goal", "wait") as follower:
+            heard(follower.stderr, "signal approved is waited for")
+            node.kill()
+            heard(follower.stderr, "this command is the node now")
+            comity(folder, "tasks", "signal", newest(folder)["id"], "approved")
+            output, _ = follower.communicate()
+    assert (follower.returncode, output) == (0, "The order is charged.\n")
+    assert ledger(folder) == ["7"]

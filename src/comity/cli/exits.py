@@ -45,6 +45,7 @@ _NOT_THERE = frozenset(
         "no_such_call",
         "no_such_entry",
         "no_such_file",
+        "no_such_model",
         "no_such_session",
         "no_such_task",
         "no_such_tool",

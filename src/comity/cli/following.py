@@ -20,6 +20,7 @@ from comity.cli.next_steps import next_steps, way_on
 from comity.cli.nodes import nodes_up
 from comity.cli.task_page import write_steps
 from comity.cli.words import STATE_STYLE, cost, one_line, preview, short, span
+from comity.core.errors import StoreError
 from comity.core.ids import Id, show_id
 from comity.journal.call import Kind
 from comity.journal.entry import Entry
@@ -52,10 +53,16 @@ class Following:
         live.watch(task, self._bell.ring)
         self._is_interrupted = False
         self._looks = 0
-        self._was_alone = False
+        self._is_alone = False
 
-    async def to_the_end(self) -> int:
-        """Write what happens until the task has ended, is parked or is left; return the exit code."""
+    async def to_the_end(self) -> int | None:
+        """Write what happens until the task has ended, is parked or is left; return the exit code.
+
+        None says that the node which did the work is gone, and that nobody has told the user.
+
+        Raises:
+            StoreError: this process's node lost its lease.
+        """
         screen = self._app.screen
         with self._signals():
             if self._node is not None:
@@ -70,6 +77,8 @@ class Following:
                     screen.note(("gives the task back; what is being performed may end. Ctrl-C again quits", "dim"))
                 await self._node.drain()
                 row = await self._orders.row(self._task)
+        if self._is_alone and not row.state.ended:
+            return None
         account = await read_account(self._store, row)
         over = set(scopes_of(row))
         stopped = tuple(scope for scope, _ in await self._orders.stopped() if scope in over)
@@ -83,7 +92,8 @@ class Following:
         follower = Follower(self._store, self._task)
         row = await self._orders.row(self._task)
         goal = one_line(row.goal, 200)
-        self._app.screen.note(("task ", "dim"), (short(self._task), "bold"), f"  {row.agent}: ", (goal, "dim"))
+        if not self._live.seen_seq:
+            self._app.screen.note(("task ", "dim"), (short(self._task), "bold"), f"  {row.agent}: ", (goal, "dim"))
         while True:
             row = await self._orders.row(self._task)
             for item in await follower.more():
@@ -91,7 +101,7 @@ class Following:
                 self._live.entry(item)
                 self._tell_how(item)
             self._live.catch_up()
-            if row.state.ended or row.state is State.PARKED or self._is_interrupted:
+            if row.state.ended or row.state is State.PARKED or self._is_interrupted or self._is_alone:
                 return row
             self._asker.offer([record for record in self._ledger.open_calls() if record.key.kind == Kind.HUMAN])
             await self._look_for_node()
@@ -106,14 +116,13 @@ class Following:
             self._app.screen.note("      ", (step[0], "bold"))
 
     async def _look_for_node(self) -> None:
-        """Say it once where the node that did the work is gone."""
+        """Note where the node that did the work is gone."""
         self._looks += 1
-        if self._node is not None or self._looks % LOOKS_BETWEEN_NODES:
-            return
-        is_alone = not await nodes_up(self._store)
-        if is_alone and not self._was_alone:
-            self._app.screen.warn("no node is up any more: `comity up`, in another terminal, goes on with the task")
-        self._was_alone = is_alone
+        if self._node is not None:
+            if self._node.kernel.lease.is_lost:
+                raise lease_lost()
+        elif self._looks % LOOKS_BETWEEN_NODES == 0:
+            self._is_alone = not await nodes_up(self._store)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -153,7 +162,16 @@ class Following:
             screen.note((ended.error or ended.code, "red"))
         if row.state is State.SUCCEEDED and result is not None:
             screen.answer(result if isinstance(result, str) else preview(result, 1_000_000))
-        write_steps(screen, steps)
+        write_steps(screen, steps, is_aside=True)
+
+
+def lease_lost() -> StoreError:
+    """Return the error of a node that may do nothing any more."""
+    return StoreError(
+        "lease_lost",
+        "another process declared this node dead, so it ended itself",
+        hint="it was silent for longer than `node.lease_s`; start it again, its tasks go on",
+    )
 
 
 async def tell_detached(app: App, store: Store, task: Id) -> int:

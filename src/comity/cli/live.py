@@ -18,8 +18,12 @@ LEAD = "  "
 class Live(LogListener):
     """Writes one task's life on stderr; it is also the node's listener, where the node is in this process."""
 
-    def __init__(self, screen: Screen, *, has_stream: bool) -> None:
-        """Write to `screen`; with `has_stream`, progress and words come from the node and not from the journal."""
+    def __init__(self, screen: Screen, *, has_stream: bool, seen_seq: int = 0) -> None:
+        """Write to `screen` what comes after entry `seen_seq`.
+
+        With `has_stream`, progress and words come from the node and not from the journal.
+        """
+        self.seen_seq = seen_seq
         self._screen = screen
         self._has_stream = has_stream
         self._task: Id = b""
@@ -46,6 +50,9 @@ class Live(LogListener):
         """Write an entry, unless it was seen as it happened or is of no interest."""
         line = self._teller.tell(item)
         body = item.read()
+        if item.seq <= self.seen_seq:
+            return
+        self.seen_seq = item.seq
         if line.is_minor or isinstance(body, Created | Ended) or (self._has_stream and isinstance(body, Progressed)):
             return
         if isinstance(body, Intent) and item.kind == "model" and self._has_stream:

@@ -52,15 +52,16 @@ async def write_page(screen: Screen, store: Store, account: Account, steps: Sequ
     write_steps(screen, steps)
 
 
-def write_steps(screen: Screen, steps: Sequence[tuple[str, str]]) -> None:
-    """Write what to type next."""
+def write_steps(screen: Screen, steps: Sequence[tuple[str, str]], *, is_aside: bool = False) -> None:
+    """Write what to type next; `is_aside` where the answer is something else."""
     if not steps:
         return
-    screen.say("")
-    screen.say(("next", "dim"))
+    write = screen.note if is_aside else screen.say
+    write("")
+    write(("next", "dim"))
     width = max(len(line) for line, _ in steps)
     for line, text in steps:
-        screen.say((f"  {line:<{width}}", "bold"), (f"  {text}", "dim"))
+        write((f"  {line:<{width}}", "bold"), (f"  {text}", "dim"))
 
 
 def write_line(screen: Screen, line: Line) -> None:

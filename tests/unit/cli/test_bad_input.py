@@ -38,6 +38,12 @@ from comity.stores import sqlite
         (["run", "clerk.py", "--goal", "x", "--budget", "calls.evil=1"], Exit.USAGE, "unknown limit `calls.evil`", ""),
         (["run", "clerk.py", "--goal", "x", "--allow", "pay"], Exit.USAGE, "declares no tool `pay`", "charge"),
         (["run", "clerk.py", "--goal-json", '{"a": 1, "a": 2}'], Exit.USAGE, "duplicate key `a`", "each key once"),
+        (
+            ["run", "clerk.py", "--goal", "x", "--model", "big"],
+            Exit.NOT_FOUND,
+            "no model `big` is configured",
+            "[models",
+        ),
         (["run", "clerk.py", "--goal-json", "NaN"], Exit.USAGE, "`NaN` is not a JSON number", "JSON"),
         (["run", "clerk.py", "--goal-json", "{"], Exit.USAGE, "`{` is not JSON", "quotes"),
         (["run", "clerk.py", "--task", "abcd1234"], Exit.USAGE, "`--task` goes on with a task", "leave FILE"),

@@ -94,16 +94,25 @@ def _check(options: RunOptions) -> None:
 
 async def _run(app: App, options: RunOptions) -> int:
     from comity.cli.nodes import nodes_up
+    from comity.core.ids import show_id
 
     app.set_up_logs("warning")
     async with app.store(may_make=not options.task) as store:
+        seen_seq = 0
         if options.is_detached or await nodes_up(store):
-            return await _beside(app, store, options)
-        return await _as_node(app, store, options)
+            task, code, seen_seq = await _beside(app, store, options)
+            if code is not None:
+                return code
+            app.screen.note(("the node that worked on it is gone: this command is the node now", "dim"))
+            options = msgspec.structs.replace(options, task=show_id(task), target="")
+        return await _as_node(app, store, options, seen_seq)
 
 
-async def _beside(app: App, store: Store, options: RunOptions) -> int:
-    """Create the task, and follow it unless it is detached: another process is the node."""
+async def _beside(app: App, store: Store, options: RunOptions) -> tuple[Id, int | None, int]:
+    """Create the task, and follow it unless it is detached: another process is the node.
+
+    Returns the task, the exit code (None where that node is gone), and the last entry that was written.
+    """
     from comity.cli.enlist import reader_of_files
     from comity.cli.following import Following, tell_detached
     from comity.cli.live import Live
@@ -111,11 +120,12 @@ async def _beside(app: App, store: Store, options: RunOptions) -> int:
     async with reader_of_files() as zygotes:
         task = await _task(app, store, options, zygotes)
     if options.is_detached:
-        return await tell_detached(app, store, task)
-    return await Following(app, store, task, Live(app.screen, has_stream=False)).to_the_end()
+        return task, await tell_detached(app, store, task), 0
+    live = Live(app.screen, has_stream=False)
+    return task, await Following(app, store, task, live).to_the_end(), live.seen_seq
 
 
-async def _as_node(app: App, store: Store, options: RunOptions) -> int:
+async def _as_node(app: App, store: Store, options: RunOptions, seen_seq: int) -> int:
     """Be the node of the store until the task ends, then give all else back."""
     import os
 
@@ -123,14 +133,28 @@ async def _as_node(app: App, store: Store, options: RunOptions) -> int:
     from comity.cli.live import Live
     from comity.runtime.node import Node
 
-    live = Live(app.screen, has_stream=True)
+    if options.model:
+        _check_model(app, options.model)
+    live = Live(app.screen, has_stream=True, seen_seq=seen_seq)
     node = Node(app.config, store, os.environ, listener=live, on_line=live.printed)
     try:
         task = await _task(app, store, options, node.zygotes)
-        return await Following(app, store, task, live, node).to_the_end()
+        code = await Following(app, store, task, live, node).to_the_end()
     except BaseException:
         await node.close()
         raise
+    assert code is not None, "this process is the node"
+    return code
+
+
+def _check_model(app: App, model: str) -> None:
+    """Refuse a model that this process, which is the node, does not know."""
+    from comity.runtime.config_keys import guess
+
+    known = app.config.sections.models
+    if model not in known and not model.startswith("scripted:"):
+        hint = guess(model, known) if known else "write `[models.NAME]` in comity.toml, or set OPENAI_API_KEY"
+        raise UsageError("no_such_model", f"no model `{model}` is configured", hint=hint)
 
 
 async def _task(app: App, store: Store, options: RunOptions, zygotes: Zygotes) -> Id:

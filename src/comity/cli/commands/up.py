@@ -12,7 +12,6 @@ import click
 from comity.cli.app import App
 from comity.cli.exits import Exit
 from comity.cli.grammar import command
-from comity.core.errors import StoreError
 
 if TYPE_CHECKING:
     from comity.runtime.node import Node
@@ -41,6 +40,7 @@ def up(app: App, files: tuple[str, ...]) -> int:
 
 
 async def _up(app: App, files: tuple[str, ...]) -> int:
+    from comity.cli.following import lease_lost
     from comity.runtime.node import Node
 
     app.set_up_logs("info")
@@ -57,11 +57,7 @@ async def _up(app: App, files: tuple[str, ...]) -> int:
             raise
         await node.drain()
     if node.kernel.lease.is_lost:
-        raise StoreError(
-            "lease_lost",
-            "another process declared this node dead, so it ended itself",
-            hint="it was silent for longer than `node.lease_s`; start it again",
-        )
+        raise lease_lost()
     return Exit.OK
 
 

@@ -90,6 +90,17 @@ async def clerk(context: Context) -> Any:
 
 
 @agent(tools=TOOLS)
+async def twin(context: Context) -> Any:
+    """Book a slot, and meanwhile announce once a signal has come."""
+
+    async def on_signal() -> Any:
+        await context.wait_signal("now")
+        return await context.act(announce, ref=context.goal)
+
+    return await asyncio.gather(context.act(book_slot, ref=context.goal), on_signal())
+
+
+@agent(tools=TOOLS)
 async def doer(context: Context) -> Any:
     """Use the tools that the goal names, one after the other: `{"ref": …, "tools": […]}`."""
     goal = context.goal

@@ -1,8 +1,8 @@
 """A node process for the crash matrix: `comity up` with a plan that says whom to kill, and exactly where.
 
 Run as `python -m crash.driver PLAN.json`. For each task of the plan it counts the points that the task passes, and
-kills the task's brain, its hand (the other where it has but one), or this very process with SIGKILL at the planned one;
-once only, over all lives, which a file beside the plan remembers. SIGTERM drains.
+kills the task's brain, its hand (the other where it has but one), or this very process with SIGKILL at the planned one
+(a number or a label), or freezes it with SIGSTOP; once only, over all lives, as a file beside the plan remembers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Killer:
     """Counts each task's points, and kills at the planned one."""
 
     def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
-        self._kills = {bytes.fromhex(task): (str(victim), int(at)) for task, (victim, at) in plan.items()}
+        self._kills = {bytes.fromhex(task): (str(victim), at) for task, (victim, at) in plan.items()}
         self._file = folder / "killed"
         for line in self._file.read_text().splitlines() if self._file.exists() else ():
             self._kills.pop(bytes.fromhex(line.split()[0]), None)
@@ -45,10 +45,10 @@ class Killer:
 
     def reach(self, task: Id, label: str) -> None:
         """Pass a point of a task."""
-        victim, at = self._kills.get(task, ("", -1))
+        victim, at = self._kills.get(task, ("", None))
         here = self._passed[task]
         self._passed[task] += 1
-        if here != at:
+        if at not in (here, label):
             return
         del self._kills[task]
         assert self.node is not None
@@ -56,9 +56,9 @@ class Killer:
         pid = {"brain": brain or hand, "hand": hand or brain}.get(victim, os.getpid())
         told = {None: "nobody", brain: "brain", hand: "hand", os.getpid(): "node"}[pid]
         with self._file.open("a") as file:
-            file.write(f"{task.hex()} {told} {at} {label}\n")
+            file.write(f"{task.hex()} {told} {here} {label}\n")
         if pid:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGSTOP if victim == "freeze" else signal.SIGKILL)
 
 
 class KillingStore:

@@ -79,6 +79,11 @@ class NodeProcess:
         if self.is_up:
             os.kill(self.pid, number)
 
+    @property
+    def is_frozen(self) -> bool:
+        """Tell whether the process is stopped by a signal."""
+        return self.is_up and Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
     def kill(self) -> None:
         """End it with SIGKILL and wait until it is gone."""
         if self._process is not None:

@@ -223,11 +223,15 @@ class Verified(msgspec.Struct, frozen=True, array_like=True, tag=15):
 
 
 class Attempted(msgspec.Struct, frozen=True, array_like=True, tag=16):
-    """Another attempt of an intent starts: the earlier one is known not to have started, or the class allows it."""
+    """Another attempt of an intent starts: the earlier one is known not to have started, or the class allows it.
+
+    Where `starts` is False none does yet: it is only known that the earlier one did not.
+    """
 
     call: int
     attempt: int
     why: str
+    starts: bool = True
 
 
 Body = (

@@ -35,6 +35,7 @@ async def plan(passage: Passage) -> Attempt:
     key = passage.asked.key
     child = derived_id(run.row.id, run.label(key).encode(), str(run.ledger.round).encode())
     result = {"task": show_id(child), "budget": _plain(carved), "version": program.version(spec)}
+    passage.carved = carved
     passage.child = _new_task(passage, spec, args, carved, child)
     passage.segments = (*passage.segments, *goal_segments(canonical(args["goal"])))
     return Attempt("done", canonical(result))
@@ -43,6 +44,15 @@ async def plan(passage: Passage) -> Attempt:
 def made(passage: Passage, attempt: Attempt) -> tuple[NewTask, ...]:
     """Return the child's row and journal, to be written with the outcome."""
     return (passage.child,) if passage.child is not None and attempt.end == "done" else ()
+
+
+def over_budget(passage: Passage) -> Park | None:
+    """Return why the child's carved budget is no longer there to give, or None."""
+    run = passage.run
+    if passage.child is None:
+        return None
+    carved = budget.carve(run.ledger.budget, run.ledger.usage, passage.carved)
+    return carved if isinstance(carved, Park) else None
 
 
 def read_budget(value: dict[str, Any]) -> Budget:

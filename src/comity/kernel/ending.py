@@ -12,7 +12,8 @@ from comity.journal.entry import Continued, Ended, Moved, Rethought
 from comity.journal.segment import NOTHING
 from comity.journal.spec import Effect
 from comity.journal.task import ParkReason, State, Wake
-from comity.journal.unit import GuardFailed, InboxSeen, Message, OperatorSubject, Transition, Unit, Wakes
+from comity.journal.unit import Guard, InboxSeen, Message, OperatorSubject, Transition, Unit, Wakes
+from comity.journal.verdict import Park
 from comity.kernel import budget, session, waits
 from comity.kernel.doubt import compensate
 from comity.kernel.journal import Item, With
@@ -52,7 +53,13 @@ async def park(run: Run) -> None:
     if run.ledger.ended is not None:
         await _give_up(run, [], Transition(State(run.ledger.ended.state)))
         return
-    await _move(run, State.PARKED, run.parking.reason, run.parking.detail, NEVER_US)
+    guards: tuple[Guard, ...] = ()
+    if run.parking.reason == ParkReason.STOPPED:
+        if not run.kernel.stops.over(run.scopes):  # lifted meanwhile, and whoever lifted found it not yet parked
+            await _give_up(run, [], Transition(State.QUEUED, "lifted", incarnation=run.ledger.incarnation))
+            return
+        guards = (run.kernel.stops.guard,)
+    await _move(run, State.PARKED, run.parking.reason, run.parking.detail, NEVER_US, guards)
 
 
 async def park_in_doubt(run: Run) -> None:
@@ -75,16 +82,20 @@ async def release(run: Run) -> None:
     await _give_up(run, [], Transition(State.QUEUED, "released", incarnation=run.ledger.incarnation))
 
 
-async def _move(run: Run, state: State, reason: str, detail: str, until_us: int) -> bool:
+async def _move(
+    run: Run, state: State, reason: str, detail: str, until_us: int, guards: tuple[Guard, ...] = ()
+) -> bool:
     moved = Moved(state, reason, detail, 0 if until_us == NEVER_US else until_us)
     transition = Transition(state, reason, until_us, run.ledger.incarnation)
-    return await _give_up(run, [("", Kind.TASK, moved)], transition)
+    return await _give_up(run, [("", Kind.TASK, moved)], transition, guards)
 
 
-async def _give_up(run: Run, items: list[Item], transition: Transition) -> bool:
-    """Leave the task unless it has unread mail; that is read first."""
-    failed: GuardFailed | None = await run.journal.append(items, With((InboxSeen(),), transition=transition))
+async def _give_up(run: Run, items: list[Item], transition: Transition, guards: tuple[Guard, ...] = ()) -> bool:
+    """Leave the task unless it has unread mail, or somebody stopped or lifted: that is looked at first."""
+    failed = await run.journal.append(items, With((InboxSeen(), *guards), transition=transition))
     if failed is not None:
+        if guards:
+            await run.kernel.refresh_stops()
         run.mail()
         return False
     run.is_over = True
@@ -138,8 +149,8 @@ async def cancel(run: Run) -> None:
         await _cancel_children(run)
     scope = run.kernel.stops.over(run.scopes)
     if scope:
-        run.parking = None
-        await _move(run, State.PARKED, ParkReason.STOPPED, f"`{scope}` is stopped", NEVER_US)
+        run.parking = Park(ParkReason.STOPPED, f"`{scope}` is stopped")
+        await park(run)
         return
     if run.busy:
         run.end_attempts()

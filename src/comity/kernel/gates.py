@@ -116,10 +116,7 @@ async def _over_budget(passage: Passage) -> Verdict | None:
         over = budget.over_context(run.ledger.budget, passage.limits, passage.reserve.tokens_in + wanted)
         if over is not None:
             return over
-    if passage.cleans or not (passage.acts or passage.effect is not None):
-        return None
-    elapsed_s = (run.kernel.clock.wall_us() - run.row.created_us) / 1e6
-    return budget.over(run.ledger.budget, run.ledger.usage, passage.budget_name, passage.reserve, elapsed_s)
+    return passage.over_budget()
 
 
 async def _wait(passage: Passage, verdict: Wait) -> None:

@@ -15,7 +15,7 @@ from comity.journal.entry import Intent
 from comity.journal.unit import StateIs, StateRow, StateWrite
 from comity.journal.verdict import Redundant, Refuse, Verdict, Wait
 from comity.kernel import once, stops
-from comity.kernel.journal import With
+from comity.kernel.journal import With, Withheld
 from comity.kernel.passage import Passage
 
 
@@ -48,13 +48,18 @@ async def _write(passage: Passage, key: str, act: once.Act | None) -> Verdict | 
         guards = (run.kernel.stops.guard, *passage.allowed.guards)
         extra = With(guards, (*claim, *passage.allowed.records), segments=passage.segments)
         try:
-            failed = await run.journal.append([(passage.asked.branch, passage.asked.kind, intent)], extra)
+            failed = await run.journal.append(
+                [(passage.asked.branch, passage.asked.kind, intent)], extra, passage.over_budget
+            )
         except Stopped:
             _release(passage, "the task was lost")
             raise
         if failed is None:
             _confirm(passage)
             return passage.allowed
+        if isinstance(failed, Withheld):
+            _release(passage, "the budget is used up")
+            return failed.verdict
         if act is not None and isinstance(failed.guard, StateWrite) and failed.guard.namespace == once.NAMESPACE:
             found = failed.found
             if found is None or once.is_over(once.read_act(found.value), run.kernel.clock.wall_us()):

@@ -16,10 +16,10 @@ from comity.journal.ports import Store
 from comity.journal.segment import Payload, Segment, payload
 from comity.journal.task import NewTask, TaskRow
 from comity.journal.unit import Fenced, Guard, GuardFailed, Message, StateWrite, TaskSubject, Transition, Unit
+from comity.journal.verdict import Park
 from comity.kernel.ledger import Ledger
 
 T = TypeVar("T")
-V = TypeVar("V")
 
 Item = tuple[str, str, Body]
 """Branch, kind and body of an entry to be."""
@@ -42,6 +42,12 @@ class With(msgspec.Struct, frozen=True):
 NOTHING_MORE = With()
 
 
+class Withheld(msgspec.Struct, frozen=True):
+    """Nothing was written: what had been judged before no longer held when the append's turn came."""
+
+    verdict: Park
+
+
 class Journal:
     """Appends to one task's journal and folds each durable entry into its ledger."""
 
@@ -60,11 +66,12 @@ class Journal:
         self,
         items: Sequence[Item],
         extra: With | Callable[[int], With] = NOTHING_MORE,
-        still: Callable[[], V | None] | None = None,
-    ) -> GuardFailed | V | None:
+        still: Callable[[], Park | None] | None = None,
+    ) -> GuardFailed | Withheld | None:
         """Make `items`, and what rides, durable; None is success. `extra` may depend on the seq of the first item.
 
-        `still` is asked last, when nobody else can append: what it returns, unless None, is returned and nothing is written.
+        `still` is asked last, when nobody else can append: where it answers a verdict, that is the answer and nothing
+        is written.
 
         A store that is full or out of reach is tried again until it answers (promise P10); the caller's permit may
         run out meanwhile.
@@ -75,8 +82,8 @@ class Journal:
         async with self._lock:
             if self.is_lost:
                 raise Stopped("the task has another owner")
-            if still is not None and (answer_first := still()) is not None:
-                return answer_first
+            if still is not None and (verdict := still()) is not None:
+                return Withheld(verdict)
             at_us = self._clock.wall_us()
             seq = self.ledger.last_seq
             entries = [entry(seq + n, branch, kind, at_us, body) for n, (branch, kind, body) in enumerate(items, 1)]

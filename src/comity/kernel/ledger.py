@@ -168,7 +168,7 @@ class Ledger:
             self._forget(record)
 
     def _forget(self, record: Record) -> None:
-        """Recall a call no more; one that was meant stays until it is known how it ended, one that only waits is over."""
+        """Recall a call no more; one that was meant stays open until its end is known, one that only waits is over."""
         del self.by_key[record.key]
         if not record.meant:
             self.open.pop(record.seq, None)

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from comity.core.codec import Digest, digest
-from comity.journal.budget import NO_COST, Cost
+from comity.journal.budget import NO_COST, Budget, Cost
 from comity.journal.call import Call, CallKey, Kind, Permit, idempotency_key
 from comity.journal.entry import Asked, Context
 from comity.journal.ports import ModelLimits, View
 from comity.journal.segment import NOTHING, Payload, Segment
 from comity.journal.spec import Effect, ToolSpec
 from comity.journal.task import NewTask
-from comity.journal.verdict import Allow
+from comity.journal.verdict import Allow, Park
+from comity.kernel import budget
 from comity.kernel.ledger import Record
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Passage:
     is_meant: bool = False
     again: bool = False
     child: NewTask | None = None
+    carved: Budget | None = None
     since_s: float = 0.0
     waits: int = 0
     tries: int = 0
@@ -61,6 +63,14 @@ class Passage:
         """Return the snapshot that gates judge by."""
         return self.run.view(self.spec)
 
+    def over_budget(self) -> Park | None:
+        """Return why the call would break the task's budget, counting everything that is reserved by now; else None."""
+        run = self.run
+        if self.cleans or not (self.acts or self.effect is not None):
+            return None
+        elapsed_s = (run.kernel.clock.wall_us() - run.row.created_us) / 1e6
+        return budget.over(run.ledger.budget, run.ledger.usage, self.budget_name, self.reserve, elapsed_s)
+
     def asked_entry(self) -> Asked:
         """Return the call as the journal keeps it."""
         return Asked(self.asked.name, self.asked.occurrence, self.digest, self.args, self.run.ledger.round)
@@ -72,7 +82,7 @@ class Passage:
         return self.call.args
 
     def expect_start(self) -> None:
-        """Count the permit from now: the append that allows an attempt is about to be sent, and a stop must wait for it."""
+        """Count the permit from now: the append that allows an attempt is about to be sent; a stop waits for it."""
         self.since_s = self.run.kernel.clock.monotonic_s()
         self.run.starts[id(self)] = self.expires_s
 

@@ -101,8 +101,8 @@ class Run:
         if self.has_mail:
             self.has_mail = False
             await opening.take_mail(self)
-        if self._alarm_us and self._alarm_us <= self.kernel.clock.wall_us():
-            self._alarm_us = 0
+        now_us = self.kernel.clock.wall_us()
+        if waits.next_due_us(self) <= now_us:
             await waits.react(self)
         if self.ledger.cancel_asked and not self.is_over:
             await ending.cancel(self)
@@ -113,13 +113,16 @@ class Run:
         elif self.is_quiet:
             await self._quiet()
         if not self.is_over:
-            self._arm()
+            self._arm(now_us)
 
-    def _arm(self) -> None:
-        """Have the alarm ring when the next of what waits is due, though calls be under way."""
-        due_us = min(waits.next_due_us(self), self._linger_until_us or NEVER_US)
-        if due_us != self._alarm_us and due_us < NEVER_US:
-            self._set_alarm(due_us)
+    def _arm(self, now_us: int) -> None:
+        """Have the alarm ring when the next of what waits is due, though calls be under way.
+
+        Whatever came due since `now_us`, when this look began, rings at once: it has not been seen.
+        """
+        moments = [at_us for at_us in (waits.next_due_us(self), self._linger_until_us) if now_us < at_us < NEVER_US]
+        if moments and (self._alarm_us <= now_us or self._alarm_us > min(moments)):
+            self._set_alarm(min(moments))
 
     async def _halt(self) -> None:
         await self.kill_brain()
@@ -149,12 +152,9 @@ class Run:
         due_us = waits.next_due_us(self)
         now_us = self.kernel.clock.wall_us()
         linger_us = int(self.kernel.settings.linger_s * 1e6)
-        if due_us <= now_us:
-            await waits.react(self)
-            self.wake()
-        elif not self._linger_until_us:
+        if not self._linger_until_us:
             self._linger_until_us = now_us + linger_us
-        elif self._linger_until_us <= now_us and due_us > now_us + linger_us:
+        if self._linger_until_us <= now_us and due_us > now_us + linger_us:
             await ending.suspend(self, due_us)
 
     def _set_alarm(self, at_us: int) -> None:

@@ -17,7 +17,7 @@ from comity.journal.entry import Attempted, Outcome, Problem, Verified
 from comity.journal.segment import NOTHING, Payload, Segment
 from comity.journal.unit import Message, StateWrite
 from comity.kernel import children, evidence, once, waiters
-from comity.kernel.journal import With
+from comity.kernel.journal import With, Withheld
 from comity.kernel.passage import Passage
 
 KILLS_MAX = 3
@@ -86,7 +86,11 @@ async def _settle_asked(passage: Passage, outcome: Outcome, attempt: Attempt, se
     run = passage.run
     if passage.call.kind == Kind.SPAWN:
         extra = With((run.kernel.stops.guard,), spawns=children.made(passage, attempt), segments=segments)
-        failed = await run.journal.append([(passage.asked.branch, Kind.SPAWN, outcome)], extra)
+        item = (passage.asked.branch, Kind.SPAWN, outcome)
+        failed = await run.journal.append([item], extra, lambda: children.over_budget(passage))
+        if isinstance(failed, Withheld):
+            run.ask_to_park(failed.verdict.reason, failed.verdict.detail)
+            return
         if failed is not None:
             await run.kernel.refresh_stops()
             run.ask_to_park("stopped", "stopped while starting a child")
@@ -98,7 +102,7 @@ async def _settle_asked(passage: Passage, outcome: Outcome, attempt: Attempt, se
 
 
 async def _start_again(passage: Passage) -> bool:
-    """The permit ran out before the attempt started: nothing happened, so ask for another; False where none may start."""
+    """The permit ran out before the attempt started: ask for another; False where none may start now."""
     run, record = passage.run, passage.record
     await run.kernel.wait_for_lease()
     await run.kernel.refresh_stops()

@@ -40,6 +40,7 @@ async def begin(passage: Passage) -> None:
     else:
         await run.journal.ride(call.branch, call.kind, waiting, passage.segments)
     passage.record = run.ledger.by_key[call.key]
+    await react(run)
 
 
 async def _ask(passage: Passage, waiting: Waiting, args: dict[str, object]) -> None:

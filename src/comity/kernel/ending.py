@@ -146,7 +146,7 @@ async def cancel(run: Run) -> None:
         await run.journal.append(
             [("", Kind.TASK, moved)], With(transition=Transition(State.CANCELLING, incarnation=run.ledger.incarnation))
         )
-        await _cancel_children(run)
+    await _cancel_children(run)
     scope = run.kernel.stops.over(run.scopes)
     if scope:
         run.parking = Park(ParkReason.STOPPED, f"`{scope}` is stopped")
@@ -190,12 +190,14 @@ async def _undo(run: Run) -> Record | None:
 
 
 async def _cancel_children(run: Run) -> None:
+    """Tell those whom this run has not told: a former one may have died before it could, and a child may be new."""
     mine = show_id(run.row.id)
     orders = [
         Message(bytes.fromhex(child.replace("-", "")), f"cancel:{mine}", "order", "cancel", b"{}", Wakes.PARKED)
         for child in run.ledger.children
-        if child not in run.ledger.children_ended
+        if child not in run.ledger.children_ended and child not in run.cancelled
     ]
+    run.cancelled.update(run.ledger.children)
     for order in orders:
         await run.kernel.store.commit([Unit(OperatorSubject(f"task:{mine}"), sends=(order,))])
         run.kernel.poke(order.task)

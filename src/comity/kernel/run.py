@@ -59,6 +59,7 @@ class Run:
         self.persons: dict[int, str] = {}
         self.parking: Park | None = None
         self.is_draining = False
+        self.cancelled: set[str] = set()
         self.is_cancelling = row.state is State.CANCELLING
         self.is_over = False
         self.is_lost = False

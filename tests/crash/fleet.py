@@ -6,6 +6,7 @@ node's present life.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -37,12 +38,29 @@ class World:
         self.thoughts: Counter[bytes] = Counter()
         self.misbehaved: Counter[str] = Counter()
         self.injector = Injector()
+        self._gates: dict[str, asyncio.Event] = {}
+        self.waiting: set[str] = set()
+
+    def hold(self, label: str) -> None:
+        """Close the gate of a point: whoever comes waits there."""
+        self._gates[label] = asyncio.Event()
+
+    def open(self, label: str) -> None:
+        """Let all pass."""
+        self._gates.pop(label).set()
+
+    async def reach(self, label: str) -> None:
+        """Pass a point, and its gate."""
+        await self.injector.reach(label)
+        if label in self._gates:
+            self.waiting.add(label)
+            await self._gates[label].wait()
 
     async def act(self, name: str, call: CallContext, *, by_key: bool = False) -> int:
         """Cause an effect, with a point before and one after it."""
-        await self.injector.reach(f"before {name} acts")
+        await self.reach(f"before {name} acts")
         number = self.book.act(name, call.key, dict(call.args), by_key=by_key)
-        await self.injector.reach(f"after {name} acted")
+        await self.reach(f"after {name} acted")
         if self.how:
             await self._misbehave(name)
         return number

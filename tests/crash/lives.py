@@ -10,7 +10,7 @@ from comity.core.ids import Id
 from comity.journal.call import Kind
 from comity.journal.ports import Store
 from comity.journal.program import Loaded
-from comity.kernel import Settings
+from comity.kernel import Kernel, Settings
 from comity.runtime.embedded import Embedded
 from comity.testing.waiting import wait_until
 from crash.fleet import CountingModel, World, loaded_for
@@ -34,6 +34,7 @@ class Lives:
         self.operator = Operator(store, world.book.look)
         self.places: list[str] = []
         self.count = 0
+        self.settings = SETTINGS
         self._paid: dict[bytes, int] = {}
 
     async def create(self, agent: str, goal: Any = "go") -> Id:
@@ -53,20 +54,18 @@ class Lives:
 
     async def _one_life(self) -> bool:
         injector = self.world.injector = Injector(self.crashes, self.count)
-        node = Embedded(
-            self.loaded, CrashingStore(self.store, injector), model=CountingModel(self.world), settings=SETTINGS
-        )
-        kernel = node.kernel
-        kernel.hand = CrashingHand(kernel.hand, injector)
-        kernel.model = CrashingModel(kernel.model, injector)
-        kernel.brains = CrashingBrains(kernel.brains, injector)
+        kernel = self.kernel(injector)
         starting = asyncio.ensure_future(kernel.start("here", 1))
 
         async def is_over() -> bool:
             return injector.frozen.is_set() or await self.operator.look_around()
 
         try:
-            await wait_until(is_over, LIFE_S_MAX, f"the end of a life after {injector.place}")
+            await wait_until(is_over, LIFE_S_MAX, "the end of a life")
+        except AssertionError as error:
+            rows = [f"{row.agent} {row.state} {row.reason}" for row in await self.operator.rows()]
+            error.add_note(f"crashes {self.places}, last points {injector.passed[-8:]}, tasks {rows}")
+            raise
         finally:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
@@ -78,6 +77,15 @@ class Lives:
         await self.store.declare_dead(kernel.lease.node)
         await self._note_thoughts()
         return not injector.frozen.is_set()
+
+    def kernel(self, injector: Injector) -> Kernel:
+        """Return the kernel of a new node, each of its ports a row of points."""
+        store = CrashingStore(self.store, injector)
+        kernel = Embedded(self.loaded, store, model=CountingModel(self.world), settings=self.settings).kernel
+        kernel.hand = CrashingHand(kernel.hand, injector)
+        kernel.model = CrashingModel(kernel.model, injector)
+        kernel.brains = CrashingBrains(kernel.brains, injector)
+        return kernel
 
     async def _note_thoughts(self) -> None:
         """Hold that no model call whose outcome is recorded is paid for again."""

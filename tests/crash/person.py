@@ -37,6 +37,7 @@ class Operator:
         self.store = store
         self.tasks: list[Id] = []
         self.parked: list[tuple[str, str]] = []
+        self.left_alone: set[str] = set()
         self._look = look
 
     async def rows(self) -> list[TaskRow]:
@@ -62,6 +63,8 @@ class Operator:
     async def settle_doubts(self, parked: list[TaskRow]) -> None:
         """Say what happened, as the book has it."""
         for row in parked:
+            if row.reason in self.left_alone:
+                continue
             assert row.reason == ParkReason.IN_DOUBT, f"a task is parked: {row.reason}"
             ledger = await self.orders.ledger(row.id)
             for record in await self.orders.in_doubt(row.id):

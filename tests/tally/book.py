@@ -22,10 +22,13 @@ class Effect(NamedTuple):
 
 @dataclass
 class Book:
-    """What happened. `act` is an effect, `undo` a compensation, `look` what a provider's search answers."""
+    """What happened. `act` is an effect, `undo` a compensation, `look` what a provider's search answers.
+
+    `undone` holds the numbers of undone effects, in the order in which they were undone.
+    """
 
     effects: list[Effect] = field(default_factory=list)
-    undone: set[int] = field(default_factory=set)
+    undone: dict[int, str] = field(default_factory=dict)
     repeated: list[Effect] = field(default_factory=list)
 
     def act(self, name: str, key: str, args: dict[str, Any], *, by_key: bool = False) -> int:
@@ -41,7 +44,7 @@ class Book:
     def undo(self, name: str, args: dict[str, Any]) -> int:
         """Undo every standing effect of that name and those arguments; right if there is none, or done again."""
         standing = self.standing(name, args)
-        self.undone.update(item.number for item in standing)
+        self.undone.update((item.number, name) for item in standing)
         return len(standing)
 
     def standing(self, name: str, args: dict[str, Any] | None = None) -> list[Effect]:

@@ -57,7 +57,7 @@ class Tally:
     def book(self) -> Book:
         """Return what happened so far."""
         found = self.ask("book")
-        return Book([Effect(*item) for item in found["effects"]], set(found["undone"]))
+        return Book([Effect(*item) for item in found["effects"]], dict.fromkeys(found["undone"], ""))
 
     def ask(self, op: str, **given: Any) -> Any:
         """Send one request and return its answer."""

@@ -58,7 +58,7 @@ class Server:
             case "look":
                 return self.book.look(asked["name"], asked["args"])
             case "book":
-                return {"effects": self.book.effects, "undone": sorted(self.book.undone)}
+                return {"effects": self.book.effects, "undone": list(self.book.undone)}
         return None
 
     def _keep(self, asked: dict[str, Any]) -> int:

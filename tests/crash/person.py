@@ -19,9 +19,9 @@ from comity.journal.task import ParkReason, State, TaskRow
 from comity.runtime.orders import Orders
 
 DONE = {
-    "announce": "announced {}",
-    "idempotent": "did {}",
-    "irreversible": "did {}",
+    "announce": "announced {ref}",
+    "idempotent": "did {ref}",
+    "irreversible": "did {ref}",
 }
 """What a tool returns that a person may have to vouch for."""
 
@@ -38,6 +38,7 @@ class Operator:
         self.tasks: list[Id] = []
         self.parked: list[tuple[str, str]] = []
         self.left_alone: set[str] = set()
+        self.done = dict(DONE)
         self._look = look
 
     async def rows(self) -> list[TaskRow]:
@@ -78,5 +79,5 @@ class Operator:
                     if self._look(name, args) is None:
                         await self.orders.resolve(row.id, record.seq, "again")
                     else:
-                        done = DONE[name].format(args["ref"])
+                        done = self.done[name].format(**args)
                         await self.orders.resolve(row.id, record.seq, "happened", result=done)

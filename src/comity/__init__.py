@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from comity.journal.answers import DidNotHappen, Happened, Unknown
     from comity.journal.budget import Budget
     from comity.journal.call import CallContext
+    from comity.journal.performing import ensure_permit, report
     from comity.journal.spec import Effect
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "ToolFailed",
     "Unknown",
     "agent",
+    "ensure_permit",
+    "report",
     "run",
     "run_async",
     "tool",
@@ -58,6 +61,8 @@ _HOME = {
     "ToolFailed": "comity.core.errors",
     "Unknown": "comity.journal.answers",
     "agent": "comity.agents.tool",
+    "ensure_permit": "comity.journal.performing",
+    "report": "comity.journal.performing",
     "run": "comity.runtime.embedded",
     "run_async": "comity.runtime.embedded",
     "tool": "comity.agents.tool",

@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
-
 from comity.core.errors import UsageError
 from comity.journal.spec import AgentSpec, Program
 from comity.runtime.config import Config
 from comity.runtime.config_keys import guess
+from comity.runtime.programs import configured
 from comity.runtime.zygote import ZygoteSettings
 from comity.runtime.zygotes import Zygotes
 
@@ -33,29 +32,6 @@ async def read_program(zygotes: Zygotes, file: str, config: Config) -> Program:
         UsageError: it is not there, cannot be loaded, or the configuration does not fit it.
     """
     return configured(await zygotes.describe(_found(file)), config)
-
-
-def configured(program: Program, config: Config) -> Program:
-    """Return `program` with the operator's limits and stricter effect classes.
-
-    Raises:
-        UsageError: an override would be less strict than the author's declaration.
-    """
-    sections = config.sections
-    tools = tuple(
-        sections.tools[spec.name].applied(spec) if spec.name in sections.tools else spec for spec in program.tools
-    )
-    agents = tuple(
-        msgspec.structs.replace(
-            spec,
-            concurrency_limit=sections.agents[spec.name].concurrency_limit or spec.concurrency_limit,
-            on_divergence=sections.agents[spec.name].on_divergence or spec.on_divergence,
-        )
-        if spec.name in sections.agents
-        else spec
-        for spec in program.agents
-    )
-    return msgspec.structs.replace(program, agents=agents, tools=tools)
 
 
 def choose(program: Program, name: str, file: str) -> AgentSpec:

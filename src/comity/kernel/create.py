@@ -17,7 +17,10 @@ from comity.journal.task import NewTask
 
 
 class Options(TypedDict, total=False):
-    """What may be said of a new task. `at_us` is when it is created, `not_before_us` when it may be taken."""
+    """What may be said of a new task. `at_us` is when it is created, `not_before_us` when it may be taken.
+
+    At most `concurrency_limit` tasks of one `concurrency_key` run at a time, over all nodes.
+    """
 
     at_us: int
     tenant: str
@@ -26,7 +29,10 @@ class Options(TypedDict, total=False):
     grant: Grant
     budget: Budget
     priority: int
+    queue: str
     not_before_us: int
+    concurrency_key: str
+    concurrency_limit: int
     dedupe: str
     model: str
     version: str
@@ -64,15 +70,21 @@ def new_task(id: Id, spec: AgentSpec, goal: bytes, **options: Unpack[Options]) -
         preview(goal),
         tenant,
         options.get("session", ""),
-        spec.queue,
+        options.get("queue") or spec.queue,
         options.get("priority", 0),
         options.get("not_before_us", 0),
         options.get("dedupe", ""),
-        f"agent:{spec.name}" if spec.concurrency_limit else "",
-        spec.concurrency_limit,
+        *_concurrency(spec, options),
         options.get("parent", b""),
         (entry(1, "", Kind.TASK, options.get("at_us", 0), created),),
     )
+
+
+def _concurrency(spec: AgentSpec, options: Options) -> tuple[str, int]:
+    """Return the key that a task shares with others, and how many of these run at a time; by default its agent's."""
+    if options.get("concurrency_key"):
+        return options["concurrency_key"], options.get("concurrency_limit", 0)
+    return (f"agent:{spec.name}", spec.concurrency_limit) if spec.concurrency_limit else ("", 0)
 
 
 def goal_segments(goal: bytes) -> tuple[Segment, ...]:

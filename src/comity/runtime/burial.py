@@ -23,7 +23,7 @@ def address_of(lock: NodeLock) -> str:
 async def bury(store: Store, me: Id) -> None:
     """Declare dead the nodes of this machine that are gone, and remove their locks."""
     for row in await store.nodes():
-        if row.alive and row.id != me and _is_gone(row):
+        if row.alive and row.id != me and is_gone(row):
             log.info("node %s and its hands are gone", show_id(row.id))
             await store.declare_dead(row.id)
             _lock_of(row).unlink(missing_ok=True)
@@ -35,7 +35,8 @@ def host_name() -> str:
     return f"{platform.node()}/{boot.read_text().strip() if boot.exists() else 'unknown'}"
 
 
-def _is_gone(row: NodeRow) -> bool:
+def is_gone(row: NodeRow) -> bool:
+    """Tell whether a node of this machine was seen gone with all its hands; False where that cannot be seen."""
     known = row.host == host_name() and row.address.startswith(ADDRESS)
     return known and _lock_of(row).exists() and is_free(_lock_of(row))
 

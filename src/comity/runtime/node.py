@@ -21,7 +21,7 @@ from comity.runtime.brains import ProcessBrains
 from comity.runtime.burial import address_of, bury, host_name
 from comity.runtime.config import Config
 from comity.runtime.hands import ProcessHands
-from comity.runtime.hardening import hide_from_neighbours
+from comity.runtime.hardening import allow_many_descriptors, hide_from_neighbours
 from comity.runtime.nodelock import NodeLock, lock_path
 from comity.runtime.output import OnLine
 from comity.runtime.programs import StoredPrograms
@@ -90,6 +90,7 @@ class Node:
     async def start(self) -> None:
         """Hide this process from its neighbours, bury the dead of this machine, and begin to take tasks."""
         hide_from_neighbours()
+        allow_many_descriptors()
         logs.hide(self.config.secrets)
         self.kernel.lease.on_renewed.append(self.hands.told_lease)
         self.kernel.before_take.append(lambda: bury(self.store, self.id))

@@ -9,6 +9,7 @@ from comity.core.errors import UsageError
 from comity.journal.ports import Store
 from comity.journal.spec import AgentSpec, Program
 from comity.journal.unit import OperatorSubject, StateWrite, Unit
+from comity.runtime.config import Config
 
 NAMESPACE = "agent"
 
@@ -67,3 +68,26 @@ async def register(store: Store, program: Program) -> None:
     value = pack(program)
     writes = tuple(StateWrite(NAMESPACE, agent.name, value) for agent in program.agents)
     await store.commit([Unit(OperatorSubject("register"), state=writes)])
+
+
+def configured(program: Program, config: Config) -> Program:
+    """Return `program` with the operator's limits and stricter effect classes.
+
+    Raises:
+        UsageError: an override would be less strict than the author's declaration.
+    """
+    sections = config.sections
+    tools = tuple(
+        sections.tools[spec.name].applied(spec) if spec.name in sections.tools else spec for spec in program.tools
+    )
+    agents = tuple(
+        msgspec.structs.replace(
+            spec,
+            concurrency_limit=sections.agents[spec.name].concurrency_limit or spec.concurrency_limit,
+            on_divergence=sections.agents[spec.name].on_divergence or spec.on_divergence,
+        )
+        if spec.name in sections.agents
+        else spec
+        for spec in program.agents
+    )
+    return msgspec.structs.replace(program, agents=agents, tools=tools)

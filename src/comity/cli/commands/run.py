@@ -33,6 +33,9 @@ class RunOptions(msgspec.Struct, frozen=True):
     tenant: str
     priority: int
     dedupe: str
+    queue: str
+    delay: float
+    limit_key: str
     is_detached: bool
 
 
@@ -65,6 +68,9 @@ class RunOptions(msgspec.Struct, frozen=True):
 @click.option("--tenant", default="default", metavar="NAME", help="Whose task it is.")
 @click.option("--priority", default=0, metavar="N", help="Higher is taken first.")
 @click.option("--dedupe", default="", metavar="KEY", help="The same key gives the same task, however often it is run.")
+@click.option("--queue", default="", metavar="NAME", help="The queue that it waits in; nodes may serve some only.")
+@click.option("--delay", default=0.0, type=click.FloatRange(min=0), metavar="S", help="Seconds before it may be taken.")
+@click.option("--limit-key", default="", metavar="KEY", help="A key of [limits.concurrency]: so many run at a time.")
 @click.option("--detach", "is_detached", is_flag=True, help="Create the task, print its id, and leave.")
 @click.pass_obj
 def run(app: App, /, **given: Any) -> int:
@@ -161,6 +167,7 @@ async def _task(app: App, store: Store, options: RunOptions, zygotes: Zygotes) -
     """Return the task that was named, or a new one."""
     from comity.cli import arguments, enlist
     from comity.cli.lookup import find_task
+    from comity.core.clock import SystemClock
     from comity.runtime.orders import grant_of
     from comity.runtime.programs import register
 
@@ -187,7 +194,22 @@ async def _task(app: App, store: Store, options: RunOptions, zygotes: Zygotes) -
         tenant=options.tenant,
         priority=options.priority,
         dedupe=options.dedupe,
+        queue=options.queue,
+        not_before_us=int(SystemClock().wall_us() + options.delay * 1e6) if options.delay else 0,
+        concurrency_key=options.limit_key,
+        concurrency_limit=_limit(app, options.limit_key),
     )
+
+
+def _limit(app: App, key: str) -> int:
+    """Return how many tasks of a concurrency key may run at a time."""
+    from comity.runtime.config_keys import guess
+
+    limits = app.config.sections.limits.concurrency
+    if key and key not in limits:
+        hint = guess(key, limits) if limits else f'write `concurrency = {{ "{key}" = 4 }}` under `[limits]`'
+        raise UsageError("no_such_limit", f"no concurrency limit `{key}` is configured", hint=hint)
+    return limits.get(key, 0)
 
 
 def _goal(options: RunOptions) -> Any:

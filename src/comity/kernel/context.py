@@ -9,14 +9,14 @@ from comity.core.codec import Digest, pack
 from comity.core.limits import SEGMENT_EARLY_BYTES
 from comity.journal.budget import Cost
 from comity.journal.entry import Context
-from comity.journal.ports import Store
 from comity.journal.segment import EMPTY_HEAD, Segment
+from comity.kernel.patience import Patient
 
 
 class Contexts:
     """The contexts that one run knows, and the contents it has seen."""
 
-    def __init__(self, store: Store, tenant: str) -> None:
+    def __init__(self, store: Patient, tenant: str) -> None:
         """Know the empty context."""
         self._store = store
         self._tenant = tenant

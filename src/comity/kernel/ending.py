@@ -199,7 +199,7 @@ async def _cancel_children(run: Run) -> None:
     ]
     run.cancelled.update(run.ledger.children)
     for order in orders:
-        await run.kernel.store.commit([Unit(OperatorSubject(f"task:{mine}"), sends=(order,))])
+        await run.kernel.patient.commit([Unit(OperatorSubject(f"task:{mine}"), sends=(order,))])
         run.kernel.poke(order.task)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from comity.core.clock import Clock
-from comity.core.errors import Stopped, StoreError
+from comity.core.errors import Stopped
 from comity.core.limits import SEGMENT_EARLY_BYTES
 from comity.journal.entry import Body, Entry, entry
 from comity.journal.ports import Store
@@ -18,13 +17,10 @@ from comity.journal.task import NewTask, TaskRow
 from comity.journal.unit import Fenced, Guard, GuardFailed, Message, StateWrite, TaskSubject, Transition, Unit
 from comity.journal.verdict import Park
 from comity.kernel.ledger import Ledger
-
-T = TypeVar("T")
+from comity.kernel.patience import patiently
 
 Item = tuple[str, str, Body]
 """Branch, kind and body of an entry to be."""
-
-_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 
 class With(msgspec.Struct, frozen=True):
@@ -136,19 +132,8 @@ class Journal:
 
     async def write_early(self, segments: Sequence[Segment]) -> None:
         """Write large segments ahead of the entries that will point to them."""
-        await self._patiently(lambda: self._store.put_segments(self._row.tenant, segments))
+        await patiently(self._clock, lambda: self._store.put_segments(self._row.tenant, segments))
 
     async def _commit(self, unit: Unit) -> object:
-        answers = await self._patiently(lambda: self._store.commit([unit]))
+        answers = await patiently(self._clock, lambda: self._store.commit([unit]))
         return answers[0]
-
-    async def _patiently(self, act: Callable[[], Awaitable[T]]) -> T:
-        tries = 0
-        while True:
-            try:
-                return await act()
-            except StoreError as error:
-                if error.retry != "redo":
-                    raise
-                await self._clock.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
-                tries += 1

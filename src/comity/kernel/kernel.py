@@ -27,6 +27,7 @@ from comity.kernel.journal import Journal, With
 from comity.kernel.lease import NodeLease
 from comity.kernel.ledger import Ledger
 from comity.kernel.open_gate import OpenGate, PassGate, PlainShaper
+from comity.kernel.patience import Patient
 from comity.kernel.run import Run
 from comity.kernel.stops import Stops
 
@@ -88,7 +89,8 @@ class Kernel:
         self.authorize, self.admit = devices.authorize, devices.admit
         self.settings = settings
         self.runs: dict[Id, Run] = {}
-        self.stops = Stops(devices.store)
+        self.patient = Patient(devices.store, devices.clock)
+        self.stops = Stops(self.patient)
         lease_id = devices.entropy.take(16)
         self.lease = NodeLease(devices.store, devices.clock, node, lease_id, settings.lease_s, settings.lease_margin_s)
         self.on_ended: list[Callable[[TaskRow], None]] = []
@@ -184,7 +186,7 @@ class Kernel:
             now_us = self.clock.wall_us()
             if until_us is not None and now_us >= until_us:
                 return
-            row = await self.store.state(namespace, key) if on else None
+            row = await self.patient.state(namespace, key) if on else None
             if on and (row.version if row is not None else 0) != seen:
                 return
             left_s = self.settings.poll_s if until_us is None else min((until_us - now_us) / 1e6, self.settings.poll_s)
@@ -202,9 +204,9 @@ class Kernel:
 
     async def fork_at(self, run: Run, at: int) -> Id:
         """Fork a task that diverged, with the code as it is now; return the fork's id."""
-        entries = await self.store.load(run.row.id)
+        entries = await self.patient.load(run.row.id)
         forked = fork(new_id(self.clock, self.entropy), run.row, entries, at, Changes(), self.clock.wall_us())
-        await self.store.commit([Unit(OperatorSubject("kernel"), spawns=(forked,))])
+        await self.patient.commit([Unit(OperatorSubject("kernel"), spawns=(forked,))])
         self._poked.ring()
         return forked.id
 
@@ -276,7 +278,7 @@ class Kernel:
 
     async def _set_aside(self, run: Run, error: BaseException) -> None:
         """Park a task whose run broke, by a fault of ours or of its journal: a person sees why, and may resume it."""
-        row = await self.store.task(run.row.id)
+        row = await self.patient.task(run.row.id)
         if row is None or (row.lease_id, row.epoch) != (run.row.lease_id, run.row.epoch):
             return
         journal = Journal(self.store, self.clock, row, Ledger(row.id, last_seq=row.last_seq))
@@ -309,7 +311,7 @@ class Kernel:
 
     async def _look_after(self, run: Run) -> None:
         """A task whose append was fenced although it is still this node's own begins again from its journal."""
-        row = await self.store.task(run.row.id)
+        row = await self.patient.task(run.row.id)
         mine = row is not None and row.lease_id == self.lease.lease_id and row.epoch == run.row.epoch
         if row is not None and mine and row.state in (State.RUNNING, State.CANCELLING) and not self._is_draining:
             self._begin(row)

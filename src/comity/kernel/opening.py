@@ -31,7 +31,7 @@ DEATHS_MAX = 3
 
 async def open_run(run: Run) -> None:
     """Bring a taken task back to where it stood, and go on."""
-    ledger = run.ledger.replay(await run.kernel.store.load(run.row.id))
+    ledger = run.ledger.replay(await run.kernel.patient.load(run.row.id))
     for context in ledger.contexts.values():
         run.learn(context, ())
     program = await run.kernel.programs.find(run.row.agent)
@@ -58,7 +58,7 @@ async def open_run(run: Run) -> None:
 
 async def take_mail(run: Run) -> None:
     """Take messages out of the inbox by entries, and act on them."""
-    messages = await run.kernel.store.inbox(run.row.id)
+    messages = await run.kernel.patient.inbox(run.row.id)
     if messages:
         items: list[Item] = []
         segments: list[Segment] = []
@@ -218,7 +218,7 @@ async def _history(run: Run) -> tuple[Recorded, ...]:
             break
         large = [item for item in missing if item.result.sha256]
         contents = (
-            await run.kernel.store.segments(run.row.tenant, [item.result.sha256 for item in large]) if large else []
+            await run.kernel.patient.segments(run.row.tenant, [item.result.sha256 for item in large]) if large else []
         )
         values.update((item.seq, data) for item, data in zip(large, contents, strict=True))
         values.update((item.seq, item.result.inline or b"null") for item in missing if not item.result.sha256)

@@ -16,7 +16,7 @@ async def answer(passage: Passage) -> Verdict:
     created = run.ledger.created
     assert created is not None
     if run.origin_ledger is None:
-        run.origin_ledger = Ledger(created.forked_from).replay(await run.kernel.store.load(created.forked_from))
+        run.origin_ledger = Ledger(created.forked_from).replay(await run.kernel.patient.load(created.forked_from))
     asked = digest(passage.call.args)
     for record in run.origin_ledger.calls.values():
         same = record.key.name == passage.call.name and record.digest == asked and record.seq not in run.answered

@@ -46,7 +46,7 @@ class Run:
         self.row = row
         self.ledger = Ledger(row.id)
         self.journal = Journal(kernel.store, kernel.clock, row, self.ledger)
-        self.contexts = Contexts(kernel.store, row.tenant)
+        self.contexts = Contexts(kernel.patient, row.tenant)
         self.agent: AgentSpec | None = None
         self.version = row.agent_version
         self.tools: dict[str, ToolSpec] = {}
@@ -394,7 +394,7 @@ class Run:
         for item in segments:
             if item.sha256 == payload.sha256:
                 return item.data
-        return (await self.kernel.store.segments(self.row.tenant, [payload.sha256]))[0]
+        return (await self.kernel.patient.segments(self.row.tenant, [payload.sha256]))[0]
 
     def knows(self, head: Digest) -> bool:
         """Tell whether a context can be extended."""

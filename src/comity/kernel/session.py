@@ -37,7 +37,7 @@ async def find(run: Run) -> Conversation:
     """Return the session as this task found it when it first began, though other tasks may have gone on since."""
     if not run.row.session:
         return Conversation(run.row.agent)
-    row = await run.kernel.store.state(NAMESPACE, session_key(run.row.tenant, run.row.session))
+    row = await run.kernel.patient.state(NAMESPACE, session_key(run.row.tenant, run.row.session))
     now = read_conversation(row.value) if row is not None else Conversation(run.row.agent)
     first = run.ledger.session_head
     if first is None or first == now.head:
@@ -59,7 +59,7 @@ async def extended(run: Run, messages: tuple[bytes, ...]) -> tuple[tuple[StateWr
     if not run.row.session or not messages:
         return (), ()
     key = session_key(run.row.tenant, run.row.session)
-    row = await run.kernel.store.state(NAMESPACE, key)
+    row = await run.kernel.patient.state(NAMESPACE, key)
     now = read_conversation(row.value) if row is not None else Conversation(run.row.agent)
     new = tuple(segment(message) for message in messages)
     hashes = tuple(item.sha256 for item in new)

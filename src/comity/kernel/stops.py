@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from comity.core.codec import decode
 from comity.core.errors import UsageError
 from comity.core.ids import parse_id, show_id
-from comity.journal.ports import Store
 from comity.journal.task import TaskRow
 from comity.journal.unit import StateIs, StateRow
+from comity.kernel.patience import Patient
 
 NAMESPACE = "stop"
 GENERATION = "generation"
@@ -50,7 +50,7 @@ def parse_scope(text: str) -> str:
 class Stops:
     """The stops in force, and the generation at which they were read."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Patient) -> None:
         """Know nothing until `refresh`."""
         self._store = store
         self._scopes: dict[str, str] = {}

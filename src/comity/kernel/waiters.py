@@ -24,7 +24,7 @@ def waiting_for(on: str, task: bytes) -> tuple[StateWrite, ...]:
 
 async def told(run: Run, on: str) -> tuple[tuple[StateWrite, ...], tuple[Message, ...]]:
     """Return what tells all who wait for the state row `on`, to go with the write that changes it."""
-    rows = await run.kernel.store.states(NAMESPACE, f"{on}|")
+    rows = await run.kernel.patient.states(NAMESPACE, f"{on}|")
     tasks = [bytes.fromhex(row.key.rpartition("|")[2]) for row in rows]
     sender = f"{run.row.id.hex()}:{run.ledger.last_seq}"
     messages = tuple(Message(task, sender, KIND, on, b"null", Wakes.WAITING) for task in tasks if task != run.row.id)

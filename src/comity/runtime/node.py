@@ -15,6 +15,7 @@ from comity.journal.ports import Store
 from comity.journal.protocol import Delta
 from comity.kernel import Devices, Kernel, Settings
 from comity.kernel.kernel import Listener
+from comity.kernel.patience import Patient
 from comity.models.router import ModelRouter
 from comity.runtime import log as logs
 from comity.runtime.brains import ProcessBrains
@@ -68,7 +69,8 @@ class Node:
         self.clock = clock or SystemClock()
         self.entropy = entropy or SystemEntropy()
         self.id = new_id(self.clock, self.entropy)
-        self.programs = StoredPrograms(store)
+        self.patient = Patient(store, self.clock)
+        self.programs = StoredPrograms(self.patient)
         self._environment = environment
         self._listener = listener or LogListener()
         self._lock = NodeLock.acquire(lock_path(config.make_home(), self.id))
@@ -144,7 +146,7 @@ class Node:
         """Return the agent file whose tools a task uses, or the file of a scripted model's hand."""
         if task in self._scripts:
             return self._scripts[task]
-        row = await self.store.task(task)
+        row = await self.patient.task(task)
         program = await self.programs.find(row.agent) if row is not None else None
         if program is None:
             raise UsageError("unknown_agent", f"no file is registered for task `{show_id(task)}`")

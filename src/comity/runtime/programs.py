@@ -9,6 +9,7 @@ from comity.core.errors import UsageError
 from comity.journal.ports import Store
 from comity.journal.spec import AgentSpec, Program
 from comity.journal.unit import OperatorSubject, StateWrite, Unit
+from comity.kernel.patience import Patient
 from comity.runtime.config import Config
 
 NAMESPACE = "agent"
@@ -19,7 +20,7 @@ _read = msgspec.msgpack.Decoder(Program).decode
 class StoredPrograms:
     """The `Programs` port over the store; what was read once is kept until `forget`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store | Patient) -> None:
         """Read from `store`."""
         self._store = store
         self._known: dict[str, tuple[int, Program]] = {}

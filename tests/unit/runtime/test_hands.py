@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from comity.core.codec import canonical, decode
+from comity.journal.call import Permit
 from comity.testing.waiting import wait_until
 from staging import CLOCK, Stage, is_gone, new_task, permit, staged, write
 
@@ -120,11 +121,16 @@ def file(tmp_path: Path) -> str:
     return write(tmp_path / "shop.py", TOOLS)
 
 
+GIVEN: dict[bytes, Permit] = {}
+"""The permit of each task's attempt: an attempt is known by it."""
+
+
 async def begin(stage: Stage, tool: str, mark: Path, number: int = 1) -> tuple[asyncio.Task, bytes]:
     """Start an attempt in a new task, and return when its tool has run to where it waits."""
     task = new_task()
     args = canonical({"path": str(mark)})
-    attempt = asyncio.create_task(stage.perform(tool, args, with_permit=permit(task, number)))
+    GIVEN[task] = permit(task, number)
+    attempt = asyncio.create_task(stage.perform(tool, args, with_permit=GIVEN[task]))
     await wait_until(lambda: mark.exists() and (mark.stat().st_size > 0 or tool != "start_helper"))
     return attempt, task
 
@@ -208,7 +214,7 @@ async def test_a_cancelled_coroutine_ends_and_its_hand_lives(file: str, tmp_path
     async with staged(file) as stage:
         attempt, task = await begin(stage, "touch_then_wait", tmp_path / "mark")
         pid = stage.hands.pids[task]
-        await stage.hands.cancel(permit(task))
+        await stage.hands.cancel(GIVEN[task])
         assert (await attempt).end == "unknown"
         assert stage.hands.pids[task] == pid
 
@@ -218,7 +224,7 @@ async def test_a_tool_that_cannot_be_interrupted_ends_with_its_hand(file: str, t
     async with staged(file) as stage:
         attempt, task = await begin(stage, tool, tmp_path / "mark")
         pid = stage.hands.pids[task]
-        await stage.hands.cancel(permit(task))
+        await stage.hands.cancel(GIVEN[task])
         ended = await attempt
         assert (ended.end, ended.error) == ("unknown", "cancelled: its hand was ended while it ran")
         assert is_gone(pid)

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -115,22 +116,24 @@ class Cluster:
         self.url = url
         self.plan = plan
         self.nodes: list[NodeProcess] = []
-        self._tally = TallyProcess(folder / "tally")
+        self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self.tally = self._tally.__enter__()
-        self.store: Store = open_store(self.url)
-        await self.store.open()
+        async with AsyncExitStack() as opened:
+            self.tally = opened.enter_context(TallyProcess(self.folder / "tally"))
+            self.store: Store = open_store(self.url)
+            await self.store.open()
+            opened.push_async_callback(self.store.close)
+            await register(self.store, load(CLERK).program)
+            self._opened = opened.pop_all()
         self.operator = Operator(self.store, self.tally.look)
         self.program = load(CLERK).program
-        await register(self.store, self.program)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for node in self.nodes:
             node.kill()
-        await self.store.close()
-        self._tally.__exit__()
+        await self._opened.aclose()
 
     def node(self, **plan: Any) -> NodeProcess:
         """Add a node, and start it."""

@@ -131,6 +131,11 @@ class Ledger:
         return Usage(self.used, self.reserved, dict(self.counts))
 
     @property
+    def is_limited(self) -> bool:
+        """Tell whether the task has a budget at all."""
+        return self.budget is not NO_BUDGET and self.budget != NO_BUDGET
+
+    @property
     def is_rehearsed(self) -> bool:
         """Tell whether this is a fork whose effects are answered from its origin."""
         return self.created is not None and bool(self.created.forked_from) and not self.created.live
@@ -181,7 +186,8 @@ class Ledger:
             if record.seq <= self.created.forked_at:
                 self.calls.pop(record.seq)
                 self.open.pop(record.seq)
-                self.by_key.pop(record.key, None)
+                if self.by_key.get(record.key) is record:
+                    del self.by_key[record.key]
                 self.reserved -= record.reserve
 
     def _record(self, item: Entry, asked: Asked) -> Record:
@@ -380,6 +386,9 @@ class Ledger:
         Verified: _verified,
         Attempted: _attempted,
     }
+
+
+NO_BUDGET = Budget()
 
 
 def _budget(value: dict[str, Any] | None) -> Budget:

@@ -66,7 +66,7 @@ class Passage:
     def over_budget(self) -> Park | None:
         """Return why the call would break the task's budget, counting everything that is reserved by now; else None."""
         run = self.run
-        if self.cleans or not (self.acts or self.effect is not None):
+        if not run.ledger.is_limited or self.cleans or not (self.acts or self.effect is not None):
             return None
         elapsed_s = (run.kernel.clock.wall_us() - run.row.created_us) / 1e6
         return budget.over(run.ledger.budget, run.ledger.usage, self.budget_name, self.reserve, elapsed_s)

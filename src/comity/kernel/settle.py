@@ -146,8 +146,9 @@ async def _writes(
 ) -> tuple[tuple[StateWrite, ...], tuple[Message, ...]]:
     run, record = passage.run, passage.record
     assert record is not None
-    writes = [*run.kernel.authorize.settle(passage.call, attempt, passage.view())]
-    writes += run.kernel.admit.settle(passage.call, attempt, passage.view())
+    view = passage.view()
+    writes = [*run.kernel.authorize.settle(passage.call, attempt, view)]
+    writes += run.kernel.admit.settle(passage.call, attempt, view)
     sends: tuple[Message, ...] = ()
     if record.once and attempt.end != "unknown":
         more, sends = await once_writes(passage, result, happened=attempt.end == "done")

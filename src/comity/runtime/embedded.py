@@ -7,6 +7,7 @@ from them (promise P5).
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -31,6 +32,7 @@ from comity.kernel.children import read_budget
 from comity.kernel.create import Options
 from comity.models.router import ModelRouter
 from comity.runtime.burial import address_of, bury, host_name
+from comity.runtime.collecting import COLLECT_AT
 from comity.runtime.config import load_config
 from comity.runtime.inline_brains import InlineBrains
 from comity.runtime.nodelock import NodeLock, lock_path
@@ -81,6 +83,8 @@ class Embedded:
 
     async def __aenter__(self) -> Self:
         """Start the kernel."""
+        self._collected_at = gc.get_threshold()
+        gc.set_threshold(*COLLECT_AT)
         address = address_of(self._lock) if self._lock is not None else ""
         if self._lock is not None:
             self.kernel.before_take.append(lambda: bury(self.store, self.kernel.lease.node))
@@ -92,6 +96,7 @@ class Embedded:
     ) -> None:
         """Give back what is not ended, and stop."""
         await self.kernel.drain()
+        gc.set_threshold(*self._collected_at)
         await self.store.declare_dead(self.kernel.lease.node)
         if self._lock is not None:
             self._lock.path.unlink(missing_ok=True)

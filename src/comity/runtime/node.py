@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -20,6 +21,7 @@ from comity.models.router import ModelRouter
 from comity.runtime import log as logs
 from comity.runtime.brains import ProcessBrains
 from comity.runtime.burial import address_of, bury, host_name
+from comity.runtime.collecting import COLLECT_AT
 from comity.runtime.config import Config
 from comity.runtime.hands import ProcessHands
 from comity.runtime.hardening import allow_many_descriptors, hide_from_neighbours
@@ -91,6 +93,7 @@ class Node:
 
     async def start(self) -> None:
         """Hide this process from its neighbours, bury the dead of this machine, and begin to take tasks."""
+        gc.set_threshold(*COLLECT_AT)
         hide_from_neighbours()
         allow_many_descriptors()
         logs.hide(self.config.secrets)

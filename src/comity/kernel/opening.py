@@ -178,7 +178,7 @@ async def start_brain(run: Run) -> None:
         run.learn(Context(found.head, EMPTY_HEAD, found.segments), ())
     messages = await run.contexts.messages(Context(found.head, EMPTY_HEAD, found.segments))
     try:
-        brain = await run.kernel.brains.start(run.row, run.on_step, run.on_gone)
+        run.adopt(await run.kernel.brains.start(run.row, run.on_step, run.on_gone))
     except UsageError as error:
         run.finished = Finished(code=error.code, error=error.message)
         run.wake()
@@ -203,7 +203,7 @@ async def start_brain(run: Run) -> None:
         messages,
         model,
     )
-    run.send_start(brain, start)
+    run.send_start(start)
 
 
 async def _history(run: Run) -> tuple[Recorded, ...]:

@@ -18,7 +18,7 @@ from comity.journal.budget import Cost
 from comity.journal.call import Call, CallKey, Kind, Permit
 from comity.journal.entry import Context, Progressed
 from comity.journal.ports import Brain, View
-from comity.journal.protocol import Deliver, Divergence, Finished, Stepped
+from comity.journal.protocol import Deliver, Divergence, Finished, Start, Stepped
 from comity.journal.recall import asked
 from comity.journal.segment import EMPTY_HEAD, Payload, Segment
 from comity.journal.spec import AgentSpec, ToolSpec
@@ -66,6 +66,7 @@ class Run:
         self.finished: Finished | None = None
         self.diverged: Divergence | None = None
         self.brain: Brain | None = None
+        self._is_told = False
         self.gone: str | None = None
         self.deaths = 0
         self.facts_at_start = 0
@@ -166,6 +167,7 @@ class Run:
 
     async def _ring(self, seconds: float) -> None:
         await self.kernel.clock.sleep(seconds)
+        self._alarm_us = 0  # it may be early: the wall clock may have gone back
         self.wake()
 
     async def _leave(self) -> None:
@@ -233,11 +235,17 @@ class Run:
 
     # The brain's side
 
-    def send_start(self, brain: Brain, message: Any) -> None:
-        """Start the brain with its history."""
+    def adopt(self, brain: Brain) -> None:
+        """Take a new brain; it knows nothing until `send_start`, and may die before."""
         self.brain = brain
+        self._is_told = False
         self._unanswered = 1
-        brain.send(message)
+
+    def send_start(self, message: Start) -> None:
+        """Give the brain its history; what is settled from now on is delivered."""
+        if self.brain is not None:
+            self._is_told = True
+            self.brain.send(message)
 
     def on_step(self, step: Stepped) -> None:
         """Take what the brain did: calls, words of progress, its end or a divergence."""
@@ -277,7 +285,7 @@ class Run:
     def deliver(self, record: Record, value: bytes) -> None:
         """Give a settled call's outcome to the brain; a brain that is not there finds it in its history."""
         self.persons.pop(record.seq, None)
-        if record.cleans or self.brain is None or self.ledger.by_key.get(record.key) is not record:
+        if record.cleans or self.brain is None or not self._is_told or self.ledger.by_key.get(record.key) is not record:
             return
         head = record.context.head if record.context is not None else EMPTY_HEAD
         self._unanswered += 1

@@ -297,7 +297,7 @@ class Ledger:
 
     def _evidence(self, _item: Entry, body: Evidence) -> None:
         record = self.calls.get(body.call)
-        if record is not None and record.open:
+        if record is not None and record.open and record.attempt == body.attempt:
             record.evidence = body
 
     def _received(self, _item: Entry, body: Received) -> None:
@@ -332,7 +332,9 @@ class Ledger:
         elif name == "retry":
             self.retry = value
         elif name == "resolve":
-            self.resolutions[value["call"]] = value
+            record = self.calls.get(value["call"])
+            if record is not None and record.in_doubt and value.get("attempt", record.attempt) == record.attempt:
+                self.resolutions[value["call"]] = value
 
     def _rethought(self, _item: Entry, body: Rethought) -> None:
         self.drop_from(body.from_seq)

@@ -131,7 +131,15 @@ class Orders:
                 f"call `{call}` of task `{show_id(task)}` {what}, not in doubt",
                 hint="`comity tasks show` marks the calls in doubt",
             )
-        await self._order(task, "resolve", {"call": call, "verdict": verdict, "by": self.who, **said})
+        row = await self.row(task)
+        if row.state in (State.RUNNING, State.CANCELLING) and not record.unknown:
+            raise UsageError(
+                "not_in_doubt",
+                f"call `{call}` of task `{show_id(task)}` may still run",
+                hint="say how it ended once the task is parked",
+            )
+        about = {"call": call, "attempt": record.attempt, "verdict": verdict, "by": self.who}
+        await self._order(task, "resolve", {**about, **said})
 
     async def in_doubt(self, task: Id) -> list[Record]:
         """Return the calls of a task of which nobody knows whether they happened."""

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from comity import Context, NotHappened, agent, tool
+from comity.core.codec import canonical
+from comity.core.errors import UsageError
+from comity.journal.entry import Resolved
 from comity.journal.task import State
+from comity.journal.unit import Message, OperatorSubject, Unit, Wakes
 from comity.kernel.fork import Changes
-from stage import Stage
+from stage import Stage, of
 
 DONE: list[str] = []
 """What was done to the world; each test empties it."""
@@ -172,6 +176,68 @@ async def two_listeners(ctx: Context) -> Any:
     return sorted(await ctx.gather(listen(), busy(), busy()))
 
 
+async def test_a_word_on_a_doubt_that_comes_as_the_task_is_parked_is_heard() -> None:
+    """Promise P2."""
+    MOOD["announce"] = ["broken"]
+    stage = Stage(worker)
+    async with stage.node() as node:
+        told: list[Any] = []
+
+        def before(unit: Unit) -> None:
+            moves = unit.transition is not None and unit.transition.state is State.PARKED
+            if moves and not told:
+                told.append(unit)
+                value = canonical({"call": 3, "verdict": "happened", "result": "it did", "by": "somebody"})
+                task = unit.subject.task  # type: ignore[union-attr]
+                message = Message(task, "early", "order", "resolve", value, Wakes.PARKED)
+                stage.store._commit(Unit(OperatorSubject("somebody"), sends=(message,)))
+
+        stage.store.before_commit = before
+        task = await node.create("worker", ["announce", {"n": 1}])
+        assert await stage.ended(node, task) == "it did"
+        assert told
+
+
+async def test_a_word_on_one_attempt_says_nothing_about_the_next() -> None:
+    """Promise P2: two people say *again* at once; the second word is not for the attempt that the first one caused."""
+    MOOD["announce"] = ["broken", "broken"]
+    stage = Stage(worker)
+    async with stage.node() as node:
+        task = await node.create("worker", ["announce", {"n": 1}])
+        await stage.until(node, task, State.PARKED)
+        (doubt,) = await node.orders.in_doubt(task)
+        GATES["announce"] = asyncio.Event()
+        sent = node.orders._send
+        held: list[Message] = []
+
+        async def late(message: Message) -> None:
+            held.append(message)
+
+        node.orders._send = late  # type: ignore[method-assign]
+        await node.orders.resolve(task, doubt.seq, "again")
+        node.orders._send = sent  # type: ignore[method-assign]
+        await node.orders.resolve(task, doubt.seq, "again")
+        await stage.clock.advance(2)
+        await sent(held[0])
+        await stage.clock.advance(2)
+        GATES["announce"].set()
+        row = await stage.until(node, task, State.PARKED, State.SUCCEEDED)
+        assert row.reason == "in_doubt"
+    assert DONE == ["announce 1", "announce 1"]
+
+
+async def test_nobody_can_say_how_a_call_ended_while_it_runs() -> None:
+    """Promise P2."""
+    GATES["announce"] = asyncio.Event()
+    stage = Stage(worker)
+    async with stage.node() as node:
+        task = await node.create("worker", ["announce", {"n": 1}])
+        await stage.clock.advance(1)
+        (running,) = await node.orders.in_doubt(task)
+        with pytest.raises(UsageError, match="may still run"):
+            await node.orders.resolve(task, running.seq, "again")
+
+
 async def test_a_restarted_fork_makes_no_call_again_that_its_origin_had_under_way() -> None:
     """Promise P2."""
     GATES["put"] = asyncio.Event()
@@ -188,3 +254,34 @@ async def test_a_restarted_fork_makes_no_call_again_that_its_origin_had_under_wa
         await node.orders.signal(fork, "go")
         assert await stage.ended(node, fork) == "put 1"
     assert DONE == ["put 1", "put 1"]
+
+
+async def test_a_clock_that_goes_back_keeps_nobody_asleep_for_ever() -> None:
+    stage = Stage(napping)
+    async with stage.node() as node:
+        task = await node.create("napping", None)
+        await stage.clock.advance(0.05)
+        stage.clock.set_wall_us(stage.clock.wall_us() - 10_000_000)
+        assert await stage.ended(node, task) == "rested"
+
+
+async def test_evidence_of_an_earlier_attempt_says_nothing_about_a_later_one() -> None:
+    """Promise P2: `not happened` was true of the first attempt; the second one acted."""
+    MOOD["announce"] = ["broken", "broken"]
+    stage = Stage(worker)
+    async with stage.node() as node:
+        task = await node.create("worker", ["announce", {"n": 1}])
+        await stage.until(node, task, State.PARKED)
+        (doubt,) = await node.orders.in_doubt(task)
+        GATES["announce"] = asyncio.Event()
+        await node.orders.resolve(task, doubt.seq, "again")
+        await stage.clock.advance(2)
+        late = {"call": doubt.seq, "attempt": 1, "epoch": 1, "end": "failed", "result": None, "error": "no"}
+        value = canonical({**late, "cost": [0, 0, 0]})
+        message = Message(task, "evidence:1", "evidence", str(doubt.seq), value, Wakes.PARKED)
+        await stage.store.commit([Unit(OperatorSubject("former owner"), sends=(message,))])
+        await stage.clock.advance(2)
+        GATES["announce"].set()
+        row = await stage.until(node, task, State.PARKED, State.SUCCEEDED)
+        assert row.reason == "in_doubt"
+    assert of(await stage.bodies(task), Resolved)[-1].verdict == "again"

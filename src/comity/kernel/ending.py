@@ -65,8 +65,8 @@ async def park(run: Run) -> None:
 async def park_in_doubt(run: Run) -> None:
     """Park the task for a person, who says what happened."""
     detail = "; ".join(f"call {seq}: {why}" for seq, why in sorted(run.persons.items()))
-    await run.kill_brain()
-    await _move(run, State.PARKED, ParkReason.IN_DOUBT, detail, NEVER_US)
+    if await _move(run, State.PARKED, ParkReason.IN_DOUBT, detail, NEVER_US):
+        await run.kill_brain()
 
 
 async def suspend(run: Run, due_us: int) -> None:

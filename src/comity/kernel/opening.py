@@ -112,7 +112,9 @@ async def _reopen(run: Run) -> None:
 
 def _last_failed(records: Any) -> int:
     last = max((record for record in records if not record.cleans), key=lambda record: record.order, default=None)
-    return last.seq if last is not None and last.status in ("failed", "refused") else 0
+    if last is None or last.status not in ("failed", "refused"):
+        return 0
+    return 0 if last.meant and last.happened else last.seq  # what failed is its verification: the effect is there
 
 
 async def resume_calls(run: Run) -> None:

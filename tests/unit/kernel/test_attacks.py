@@ -256,6 +256,35 @@ async def test_a_restarted_fork_makes_no_call_again_that_its_origin_had_under_wa
     assert DONE == ["put 1", "put 1"]
 
 
+async def test_redo_performs_nothing_again_that_is_known_to_have_happened() -> None:
+    """Promise P2: what fails a call whose effect happened is its verification."""
+    MOOD["passes"] = False
+    stage = Stage(sending)
+    async with stage.node() as node:
+        task = await node.create("sending", None)
+        await stage.until(node, task, State.FAILED)
+        await node.orders.retry(task, "redo")
+        await stage.clock.advance(5)
+        await stage.until(node, task, State.FAILED)
+    assert DONE == ["send 1"]
+
+
+async def test_a_stop_is_no_verdict_of_a_verifier() -> None:
+    """Promise P9: the verification waits, as all else does, until the stop is lifted."""
+    GATES["send"] = asyncio.Event()
+    stage = Stage(sending)
+    async with stage.node() as node:
+        task = await node.create("sending", None)
+        await stage.clock.advance(1)
+        await node.orders.stop("fleet")
+        await stage.clock.advance(1)
+        GATES["send"].set()
+        await stage.until(node, task, State.PARKED)
+        await node.orders.lift("fleet")
+        assert await stage.ended(node, task) == "sent 1"
+    assert DONE == ["send 1"]
+
+
 async def test_a_clock_that_goes_back_keeps_nobody_asleep_for_ever() -> None:
     stage = Stage(napping)
     async with stage.node() as node:

@@ -181,6 +181,7 @@ async def _undo(run: Run) -> Record | None:
         record
         for record in run.ledger.calls.values()
         if record.effect is Effect.REVERSIBLE and not record.compensated and not record.cleans
+        if record.seq > run.ledger.copied
         if record.open or record.happened
     ]
     for record in sorted(done, key=lambda item: item.seq, reverse=True):

@@ -136,6 +136,11 @@ class Ledger:
         return self.budget is not NO_BUDGET and self.budget != NO_BUDGET
 
     @property
+    def copied(self) -> int:
+        """Return how many entries are another task's, copied: what they tell of was not done by this one."""
+        return self.created.forked_at if self.created is not None else 0
+
+    @property
     def is_rehearsed(self) -> bool:
         """Tell whether this is a fork whose effects are answered from its origin."""
         return self.created is not None and bool(self.created.forked_from) and not self.created.live
@@ -254,7 +259,8 @@ class Ledger:
         self.open.pop(record.seq, None)
         if record.key.kind == Kind.SPAWN and record.status is Status.DONE:
             made = decode(record.result.inline)
-            self.children[made["task"]] = made
+            if order > self.copied:  # a fork has no part in its origin's children
+                self.children[made["task"]] = made
             self.carved[made["task"]] = carved = _budget(made.get("budget"))
             self.reserved += Cost(carved.tokens or 0, 0, carved.usd_micro or 0)
             self._count(carved.calls, 1)

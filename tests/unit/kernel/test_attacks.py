@@ -256,6 +256,19 @@ async def test_a_restarted_fork_makes_no_call_again_that_its_origin_had_under_wa
     assert DONE == ["put 1", "put 1"]
 
 
+@pytest.mark.parametrize("live", [False, True])
+async def test_a_cancelled_fork_leaves_alone_what_its_origin_did(live: bool) -> None:
+    stage = Stage(branch_and_listen)
+    async with stage.node() as node:
+        origin = await node.create("branch_and_listen", None)
+        await stage.until(node, origin, State.WAITING)
+        fork, _ = await node.orders.fork(origin, len(await stage.store.load(origin)), Changes(live=live))
+        await stage.until(node, fork, State.WAITING)
+        await node.orders.cancel(fork)
+        await stage.until(node, fork, State.CANCELLED)
+    assert DONE == ["branch 1"]
+
+
 async def test_redo_performs_nothing_again_that_is_known_to_have_happened() -> None:
     """Promise P2: what fails a call whose effect happened is its verification."""
     MOOD["passes"] = False

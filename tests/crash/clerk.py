@@ -6,13 +6,16 @@ Every effect carries the task's goal as its `ref`, so that a thousand tasks can 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from typing import Any
 
 from comity.agents.context import Context
 from comity.agents.conversation import Conversation
 from comity.agents.tool import agent, tool
 from comity.journal.answers import DidNotHappen, Happened
-from comity.journal.call import CallContext
+from comity.journal.call import Attempt, CallContext
+from comity.journal.protocol import Attempted, frame
 from comity.testing.scripted import ScriptedModel
 from tally.client import Tally
 
@@ -63,7 +66,21 @@ def announce(ref: str, call: CallContext) -> str:
     return f"announced {ref}"
 
 
-TOOLS = [add, peek, book_slot, tag, branch, announce]
+@tool(effect="irreversible")
+def echo(ref: str, call: CallContext) -> str:
+    """Act once and answer twice: the first call's answer is written past the hand, too."""
+    Tally().act("echo", call.key, {"ref": ref})
+    answer = frame(Attempted(1, Attempt("done", b'"echoed"')))
+    written = 0
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (a Path has no names alone)
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):  # noqa: PTH115 (it is no path)
+                written += os.write(int(name), answer)
+    assert written, "the hand's socket was not found"
+    return "echoed"
+
+
+TOOLS = [add, peek, book_slot, tag, branch, announce, echo]
 
 
 @agent(tools=TOOLS)

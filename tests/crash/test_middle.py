@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from comity.core.ids import Id
+from comity.journal.entry import Intent, Outcome
 from crash.nodes import Cluster
 from crash.staging import STORES, url_of
 
@@ -78,3 +79,18 @@ async def test_a_kill_in_the_middle_of_an_effect_leaves_it_done_once(kind: str, 
         await middle.check()
         parked = {(name, why) for name, why in cluster.operator.parked}
         assert {name for name, _ in parked} == {"announce"}
+
+
+@pytest.mark.parametrize("kind", STORES[1:])
+async def test_a_hand_that_answers_twice_is_heard_once(kind: str, tmp_path: Path) -> None:
+    """P2: the second answer settles nothing, and no other call."""
+    async with Cluster(tmp_path, url_of(kind, tmp_path)) as cluster:
+        cluster.node()
+        task = await cluster.create("doer", {"ref": "r", "tools": ["echo", "announce", "echo"]})
+        await cluster.until_all_ended(30)
+        assert await cluster.result(task) == ["echoed", "announced r", "echoed"]
+        settled = [entry.read() for entry in await cluster.store.load(task)]
+        assert sorted(body.call for body in settled if isinstance(body, Outcome)) == [
+            entry.seq for entry in await cluster.store.load(task) if isinstance(entry.read(), Intent)
+        ]
+        assert len(cluster.tally.book().effects) == 3

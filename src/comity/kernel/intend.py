@@ -14,7 +14,7 @@ from comity.core.ids import show_id
 from comity.journal.entry import Intent
 from comity.journal.unit import StateIs, StateRow, StateWrite
 from comity.journal.verdict import Redundant, Refuse, Verdict, Wait
-from comity.kernel import once, stops
+from comity.kernel import once, origin, stops
 from comity.kernel.journal import With, Withheld
 from comity.kernel.passage import Passage
 
@@ -32,7 +32,7 @@ async def intend(passage: Passage) -> Verdict | None:
     if passage.spec is None or not passage.spec.once or passage.cleans:
         return await _write(passage, "", None)
     try:
-        key = once.key_of(passage.spec, passage.call.args, run.origin, run.row.session, run.row.tenant)
+        key = once.key_of(passage.spec, passage.call.args, await origin.root(run), run.row.session, run.row.tenant)
     except UsageError as error:
         return Refuse(error.code, error.message, error.hint)
     act = once.Act(run.row.id, run.label(passage.asked.key), digest(passage.call.args), "held")

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from comity.core.codec import digest
-from comity.core.ids import show_id
+from comity.core.ids import Id, show_id
 from comity.journal.call import Status
+from comity.journal.entry import Created
 from comity.journal.verdict import Redundant, Refuse, Verdict
 from comity.kernel.ledger import Ledger
 from comity.kernel.passage import Passage
+
+if TYPE_CHECKING:
+    from comity.kernel.run import Run
+
+
+async def root(run: Run) -> Id:
+    """Return the id under which the task's own business keys are kept: that of the first of all forks' origins."""
+    if not run.root:
+        found, created = run.row.id, run.ledger.created
+        while created is not None and created.forked_from:
+            found = created.forked_from
+            first = (await run.kernel.patient.load(found))[0].read()
+            created = first if isinstance(first, Created) else None
+        run.root = found
+    return run.root
 
 
 async def answer(passage: Passage) -> Verdict:

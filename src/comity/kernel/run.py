@@ -52,6 +52,7 @@ class Run:
         self.tools: dict[str, ToolSpec] = {}
         self.scopes = scopes_of(row)
         self.origin_ledger: Ledger | None = None
+        self.root = b""
         self.answered: set[int] = set()
         self.under_way: dict[CallKey, Digest] = {}
         self.permits: dict[int, Permit] = {}
@@ -195,12 +196,6 @@ class Run:
     def is_parking(self) -> bool:
         """Tell whether the task is to be parked as soon as its calls are quiet."""
         return self.parking is not None
-
-    @property
-    def origin(self) -> bytes:
-        """Return the id under which the task's own business keys are kept: a fork's are its origin's."""
-        created = self.ledger.created
-        return created.forked_from if created is not None and created.forked_from else self.row.id
 
     def wake(self) -> None:
         """Have the run look at what has changed."""

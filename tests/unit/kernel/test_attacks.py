@@ -269,6 +269,19 @@ async def test_a_cancelled_fork_leaves_alone_what_its_origin_did(live: bool) -> 
     assert DONE == ["branch 1"]
 
 
+async def test_a_fork_of_a_fork_inherits_the_business_keys_of_the_first_of_them() -> None:
+    """Promise P2."""
+    stage = Stage(settling)
+    async with stage.node() as node:
+        origin = await node.create("settling", None)
+        assert await stage.ended(node, origin) == "settled o"
+        task = origin
+        for _ in range(3):
+            task, _ = await node.orders.fork(task, 2, Changes(live=True))
+            assert await stage.ended(node, task) == "settled o"
+    assert DONE == ["settle_order o"]
+
+
 async def test_redo_performs_nothing_again_that_is_known_to_have_happened() -> None:
     """Promise P2: what fails a call whose effect happened is its verification."""
     MOOD["passes"] = False

@@ -107,7 +107,8 @@ async def continue_with(run: Run, call: Call) -> None:
     await run.kill_brain()
     held, segments = await run.journal.keep(call.args)
     body = Continued(held, run.ledger.round + 1)
-    await run.journal.append([("", Kind.CONTINUE, body)], With(segments=segments))
+    extra = With(state=waits.withdrawn(run), segments=segments)
+    await run.journal.append([("", Kind.CONTINUE, body)], extra)
     run.gone = "it continues with a new state"
     run.deaths = 0
     run.wake()
@@ -126,7 +127,7 @@ async def diverge(run: Run) -> None:
     if policy == "rethink" and again:
         run.diverged = None
         body = Rethought(found.seq, run.ledger.round + 1, "policy", detail)
-        await run.journal.append([("", Kind.TASK, body)])
+        await run.journal.append([("", Kind.TASK, body)], With(state=waits.withdrawn(run, found.seq)))
         run.gone = "it diverged and thinks again"
         run.wake()
         return

@@ -104,10 +104,12 @@ async def _reopen(run: Run) -> None:
     body: Body
     if ledger.retry.get("how") == "rethink":
         thoughts = [record.seq for record in ledger.by_key.values() if record.key.kind == Kind.MODEL]
-        body = Rethought(max(thoughts, default=ledger.last_seq + 1), ledger.round + 1, by, "retry")
+        until_seq = max(thoughts, default=ledger.last_seq + 1)
+        body = Rethought(until_seq, ledger.round + 1, by, "retry")
     else:
+        until_seq = ledger.last_seq + 1
         body = Reopened(_last_failed(ledger.by_key.values()), by)
-    await run.journal.append([("", Kind.TASK, body)])
+    await run.journal.append([("", Kind.TASK, body)], With(state=await waits.asked_again(run, until_seq)))
 
 
 def _last_failed(records: Any) -> int:

@@ -45,14 +45,17 @@ async def begin(passage: Passage) -> None:
 
 async def _ask(passage: Passage, waiting: Waiting, args: dict[str, object]) -> None:
     run, call = passage.run, passage.call
-    value = {**args, "agent": run.row.agent, "asked_us": run.kernel.clock.wall_us(), "tenant": run.row.tenant}
-    question = canonical(value)
+    at_us = run.kernel.clock.wall_us()
 
     def row(first_seq: int) -> With:
-        key = question_key(run.row.id, first_seq)
-        return With(state=(StateWrite(QUESTION, key, question),), segments=passage.segments)
+        return With(state=(_question(run, first_seq, args, at_us),), segments=passage.segments)
 
     await run.journal.append([(call.branch, call.kind, waiting)], row)
+
+
+def _question(run: Run, seq: int, args: dict[str, object], asked_us: int) -> StateWrite:
+    value = {**args, "agent": run.row.agent, "asked_us": asked_us, "tenant": run.row.tenant}
+    return StateWrite(QUESTION, question_key(run.row.id, seq), canonical(value))
 
 
 def question_key(task: bytes, seq: int) -> str:
@@ -60,10 +63,22 @@ def question_key(task: bytes, seq: int) -> str:
     return f"{task.hex()}/{seq}"
 
 
-def withdrawn(run: Run) -> tuple[StateWrite, ...]:
-    """Return what withdraws the questions that nobody needs to answer any more, now that the task ends."""
-    asked = [record for record in run.ledger.open_calls() if record.key.kind == Kind.HUMAN]
+def withdrawn(run: Run, from_seq: int = 0) -> tuple[StateWrite, ...]:
+    """Return what withdraws the questions from `from_seq` on, which nobody needs to answer any more."""
+    asked = [record for record in _questions(run) if record.seq >= from_seq]
     return tuple(StateWrite(QUESTION, question_key(run.row.id, record.seq), None) for record in asked)
+
+
+async def asked_again(run: Run, until_seq: int) -> tuple[StateWrite, ...]:
+    """Return what shows people the open questions before `until_seq` again, as the task that had ended goes on."""
+    asked = [record for record in _questions(run) if record.seq < until_seq]
+    return tuple(
+        [_question(run, item.seq, decode(await run.content(item.args)) or {}, item.at_us) for item in asked],
+    )
+
+
+def _questions(run: Run) -> list[Record]:
+    return [record for record in run.ledger.open_calls() if record.key.kind == Kind.HUMAN]
 
 
 def is_waiting(record: Record) -> bool:

@@ -117,9 +117,10 @@ async def continuing(ctx: Context) -> Any:
 @agent
 async def asking_and_continuing(ctx: Context) -> Any:
     if ctx.state is None:
-        asyncio.create_task(ctx.ask_human("still there?"))
+        asked = asyncio.create_task(ctx.ask_human("still there?"))
         await ctx.sleep(1)
         await ctx.continue_with({"round": 1})
+        await asked
     await ctx.sleep(1_000_000)
     return None
 
@@ -196,6 +197,30 @@ async def test_a_word_on_a_doubt_that_comes_as_the_task_is_parked_is_heard() -> 
         task = await node.create("worker", ["announce", {"n": 1}])
         assert await stage.ended(node, task) == "it did"
         assert told
+
+
+async def test_a_question_of_a_closed_history_is_withdrawn() -> None:
+    stage = Stage(asking_and_continuing)
+    async with stage.node() as node:
+        task = await node.create("asking_and_continuing", None)
+        await stage.until(node, task, State.WAITING)
+        await stage.clock.advance(5)
+        assert await node.orders.questions() == []
+
+
+async def test_a_question_can_be_answered_after_its_failed_task_is_retried() -> None:
+    MOOD["fails"] = True
+    stage = Stage(asking_and_failing)
+    async with stage.node() as node:
+        task = await node.create("asking_and_failing", None)
+        await stage.until(node, task, State.FAILED)
+        assert await node.orders.questions() == []
+        MOOD["fails"] = False
+        await node.orders.retry(task, "redo")
+        await stage.until(node, task, State.WAITING)
+        (question,) = await node.orders.questions()
+        await node.orders.answer(task, question.call, "yes")
+        assert await stage.ended(node, task) == "yes"
 
 
 async def test_a_word_on_one_attempt_says_nothing_about_the_next() -> None:

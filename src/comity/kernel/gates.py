@@ -69,8 +69,10 @@ async def admit(passage: Passage) -> Verdict:
 
 
 async def turned_away(passage: Passage, verdict: Verdict | None) -> bool:
-    """Do what a verdict other than *allow* says; tell whether the call's way ends here."""
+    """Do what a verdict other than *allow* says (None: judge anew); tell whether the call's way ends here."""
     run = passage.run
+    if verdict is None:
+        return False
     if type(verdict) is Trim:
         passage.call = msgspec.structs.replace(passage.call, args=verdict.args)
         return False

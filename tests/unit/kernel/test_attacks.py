@@ -10,9 +10,9 @@ import pytest
 from comity import Context, NotHappened, agent, tool
 from comity.core.codec import canonical
 from comity.core.errors import UsageError
-from comity.journal.entry import Resolved
+from comity.journal.entry import Intent, Resolved
 from comity.journal.task import State
-from comity.journal.unit import Message, OperatorSubject, Unit, Wakes
+from comity.journal.unit import Message, OperatorSubject, StateWrite, Unit, Wakes
 from comity.kernel.fork import Changes
 from stage import Stage, of
 
@@ -365,3 +365,21 @@ async def test_evidence_of_an_earlier_attempt_says_nothing_about_a_later_one() -
         row = await stage.until(node, task, State.PARKED, State.SUCCEEDED)
         assert row.reason == "in_doubt"
     assert of(await stage.bodies(task), Resolved)[-1].verdict == "again"
+
+
+async def test_a_call_that_met_a_stop_of_others_is_judged_again() -> None:
+    """Promise P9: the stop of another scope fails the guard of an intent that was on its way; the call goes on."""
+    stage = Stage(worker)
+    async with stage.node() as node:
+        met: list[Unit] = []
+
+        def before(unit: Unit) -> None:
+            if not met and any(type(entry.read()) is Intent for entry in unit.entries):
+                met.append(unit)
+                for row in (StateWrite("stop", "agent:other", b"{}"), StateWrite("stop", "generation", b"null")):
+                    stage.store._write_state(stage.store._state, row)
+
+        stage.store.before_commit = before
+        task = await node.create("worker", ["put", {"n": 1}])
+        assert await stage.ended(node, task) == "put 1"
+        assert met

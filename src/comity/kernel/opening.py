@@ -11,7 +11,7 @@ from comity.core.errors import ComityError, UsageError
 from comity.journal.budget import Cost
 from comity.journal.call import Kind
 from comity.journal.entry import Body, Context, Evidence, Incarnated, Received, Reopened, Rethought
-from comity.journal.protocol import Finished, Recorded, Start
+from comity.journal.protocol import Recorded, Start
 from comity.journal.segment import EMPTY_HEAD, Segment
 from comity.journal.task import Wake
 from comity.journal.unit import Message
@@ -34,7 +34,11 @@ async def open_run(run: Run) -> None:
     ledger = run.ledger.replay(await run.kernel.patient.load(run.row.id))
     for context in ledger.contexts.values():
         run.learn(context, ())
-    program = await run.kernel.programs.find(run.row.agent)
+    try:
+        program = await run.kernel.programs.find(run.row.agent)
+    except UsageError as error:
+        run.ask_to_park("stalled", f"{error.message}; {error.hint}" if error.hint else error.message)
+        return
     run.agent = program.agent(run.row.agent) if program is not None else None
     if program is None or run.agent is None:
         run.ask_to_park("stalled", f"agent `{run.row.agent}` is not registered with this node")
@@ -184,8 +188,7 @@ async def start_brain(run: Run) -> None:
     try:
         run.adopt(await run.kernel.brains.start(run.row, run.on_step, run.on_gone))
     except UsageError as error:
-        run.finished = Finished(code=error.code, error=error.message)
-        run.wake()
+        run.ask_to_park("stalled", f"{error.message}; {error.hint}" if error.hint else error.message)
         return
     except ComityError as error:
         run.gone = error.message

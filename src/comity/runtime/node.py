@@ -27,7 +27,7 @@ from comity.runtime.hands import ProcessHands
 from comity.runtime.hardening import allow_many_descriptors, hide_from_neighbours
 from comity.runtime.nodelock import NodeLock, lock_path
 from comity.runtime.output import OnLine
-from comity.runtime.programs import StoredPrograms
+from comity.runtime.programs import LivePrograms
 from comity.runtime.zygote import ZygoteSettings
 from comity.runtime.zygotes import Zygotes
 
@@ -72,12 +72,12 @@ class Node:
         self.entropy = entropy or SystemEntropy()
         self.id = new_id(self.clock, self.entropy)
         self.patient = Patient(store, self.clock)
-        self.programs = StoredPrograms(self.patient)
         self._environment = environment
         self._listener = listener or LogListener()
         self._lock = NodeLock.acquire(lock_path(config.make_home(), self.id))
         settings = ZygoteSettings(on_line or _say, config.sections.node.hand_env, self._lock.fileno())
         self.zygotes = Zygotes(settings)
+        self.programs = LivePrograms(self.patient, self.zygotes.describe, config)
         self.hands = ProcessHands(self.zygotes, self._file_of)
         self.brains = ProcessBrains(self.zygotes, self.programs)
         self.models = ModelRouter(

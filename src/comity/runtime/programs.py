@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
 import msgspec
 
 from comity.core.codec import pack
@@ -13,6 +17,9 @@ from comity.kernel.patience import Patient
 from comity.runtime.config import Config
 
 NAMESPACE = "agent"
+
+Describe = Callable[[str], Awaitable[Program]]
+"""Tells what an agent file offers."""
 
 _read = msgspec.msgpack.Decoder(Program).decode
 
@@ -46,6 +53,43 @@ class StoredPrograms:
         return found
 
 
+class LivePrograms(StoredPrograms):
+    """The `Programs` port of a node: a file that was edited since it was registered is read and registered again.
+
+    So versions and effect classes are those of the code that runs.
+    """
+
+    def __init__(self, store: Store | Patient, describe: Describe, config: Config) -> None:
+        """Read files by `describe`, in a process of their own; `config` holds the operator's overrides."""
+        super().__init__(store)
+        self._kept = store
+        self._describe = describe
+        self._config = config
+
+    async def find(self, agent: str) -> Program | None:
+        """Return the program that offers `agent`, as its file is now.
+
+        Raises:
+            UsageError: the file was edited, and cannot be loaded or no longer offers the agent.
+        """
+        program = await super().find(agent)
+        if program is None or digest_of(program.file) in ("", program.digest):
+            return program
+        edited = configured(await self._describe(program.file), self._config)
+        if edited.agent(agent) is None:
+            raise UsageError("no_such_agent", f"`{program.file}` no longer offers agent `{agent}`")
+        await register(self._kept, edited)
+        return edited
+
+
+def digest_of(file: str) -> str:
+    """Return the SHA-256 of a file's content in hex; an empty string where it cannot be read."""
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
 class FixedPrograms:
     """The `Programs` port over what is in memory: embedded runs and tests."""
 
@@ -58,7 +102,7 @@ class FixedPrograms:
         return self._by_agent.get(agent)
 
 
-async def register(store: Store, program: Program) -> None:
+async def register(store: Store | Patient, program: Program) -> None:
     """Enter each agent of a program; the newest registration of a name counts.
 
     Raises:

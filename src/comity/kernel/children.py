@@ -49,6 +49,8 @@ def made(passage: Passage, attempt: Attempt) -> tuple[NewTask, ...]:
 def over_budget(passage: Passage) -> Park | None:
     """Return why the child's carved budget is no longer there to give, or None."""
     run = passage.run
+    if passage.is_dropped:
+        return passage.withheld()
     if passage.child is None:
         return None
     carved = budget.carve(run.ledger.budget, run.ledger.usage, passage.carved)

@@ -31,12 +31,16 @@ async def resolve(passage: Passage) -> bool:
     """Resolve a doubt by the call's class; True: perform (again), False: it is settled or parked."""
     record = passage.record
     if record is None:
-        return True
+        return not passage.run.ledger.cancel_asked
+    if record.idle and _is_cancelled(passage):
+        return await conclude(passage, "not_happened", "kernel", (NOTHING, ()), "cancelled before it began")
     if record.idle:
         body = Attempted(record.seq, record.attempt + 1, "the earlier attempt never started")
         return await _allowed(passage, body, With(), starts=True)
     if await settled_by_evidence(passage) or await settled_by_person(passage):
         return passage.again
+    if _is_cancelled(passage):
+        return False
     if record.key.kind == Kind.MODEL:
         return await _think_again(passage)
     if passage.spec is not None and passage.spec.visible_within_s > 0:
@@ -51,6 +55,11 @@ async def resolve(passage: Passage) -> bool:
     if effect is Effect.REVERSIBLE:
         return await _compensate(passage)
     return _to_a_person(passage, f"`{record.key.name}` is irreversible")
+
+
+def _is_cancelled(passage: Passage) -> bool:
+    """Tell whether the call's task is cancelled: its doubts stay as they are, what is reversible is compensated."""
+    return passage.run.ledger.cancel_asked and not passage.cleans
 
 
 async def settled_by_person(passage: Passage) -> bool:

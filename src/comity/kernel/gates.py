@@ -131,4 +131,5 @@ async def _wait(passage: Passage, verdict: Wait) -> None:
         [(passage.asked.branch, passage.asked.kind, waiting)],
         With(state=waiting_for(verdict.on, run.row.id), segments=passage.segments),
     )
+    passage.waited = run.ledger.by_key.get(passage.asked.key)
     await run.deferred(passage, verdict)

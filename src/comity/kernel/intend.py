@@ -49,7 +49,7 @@ async def _write(passage: Passage, key: str, act: once.Act | None) -> Verdict | 
         extra = With(guards, (*claim, *passage.allowed.records), segments=passage.segments)
         try:
             failed = await run.journal.append(
-                [(passage.asked.branch, passage.asked.kind, intent)], extra, passage.over_budget
+                [(passage.asked.branch, passage.asked.kind, intent)], extra, passage.withheld
             )
         except Stopped:
             _release(passage, "the task was lost")
@@ -58,8 +58,8 @@ async def _write(passage: Passage, key: str, act: once.Act | None) -> Verdict | 
             _confirm(passage)
             return passage.allowed
         if isinstance(failed, Withheld):
-            _release(passage, "the budget is used up")
-            return failed.verdict
+            _release(passage, failed.verdict.detail)
+            return None if passage.is_dropped else failed.verdict
         if act is not None and isinstance(failed.guard, StateWrite) and failed.guard.namespace == once.NAMESPACE:
             found = failed.found
             if found is None or once.is_over(once.read_act(found.value), run.kernel.clock.wall_us()):

@@ -201,10 +201,14 @@ class Ledger:
         if item.branch.startswith("~"):
             record.cleans = int(item.branch[1:].partition(".")[0])
         earlier = self.by_key.get(key)
-        if earlier is not None and earlier.open and not earlier.meant:
+        has_waited = earlier is not None and earlier.open and not earlier.meant
+        if earlier is not None and has_waited:
             self.calls.pop(earlier.seq)
             self.open.pop(earlier.seq)
-        self.calls[item.seq] = self.open[item.seq] = record
+        self.calls[item.seq] = record
+        if asked.round != self.round and not has_waited and not record.cleans:
+            return record  # it was asked in a history that has been closed since: nobody waits for it
+        self.open[item.seq] = record
         self.by_key[key] = record
         return record
 

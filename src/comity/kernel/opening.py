@@ -154,11 +154,12 @@ async def _verify(run: Run, record: Record) -> None:
 
 
 async def _judge_again(run: Run, record: Record) -> None:
-    run.under_way[record.key] = record.digest
+    here = (run.ledger.round, record.key)
+    run.under_way[here] = record.digest
     try:
         await mean_and_finish(await passage_again(run, record))
     finally:
-        del run.under_way[record.key]
+        del run.under_way[here]
 
 
 async def restart_brain(run: Run) -> None:

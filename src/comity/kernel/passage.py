@@ -41,7 +41,9 @@ class Passage:
     child: NewTask | None = None
     carved: Budget | None = None
     since_s: float = 0.0
+    round: int = 0
     waits: int = 0
+    waited: Record | None = None
     tries: int = 0
     digest: Digest = b""
     args: Payload = NOTHING
@@ -71,9 +73,30 @@ class Passage:
         elapsed_s = (run.kernel.clock.wall_us() - run.row.created_us) / 1e6
         return budget.over(run.ledger.budget, run.ledger.usage, self.budget_name, self.reserve, elapsed_s)
 
+    @property
+    def is_stale(self) -> bool:
+        """Tell whether the history in which the call was asked is closed, or thought anew."""
+        ledger = self.run.ledger
+        if self.cleans:
+            return False
+        if self.waited is not None:
+            return ledger.by_key.get(self.asked.key) is not self.waited
+        return self.round != ledger.round
+
+    @property
+    def is_dropped(self) -> bool:
+        """Tell whether nobody wants the call any more, so that it must not be meant."""
+        run = self.run
+        is_over = run.ledger.cancel_asked or (self.waited is not None and run.finished is not None)
+        return self.is_stale or (is_over and not self.cleans)
+
+    def withheld(self) -> Park | None:
+        """Return why the call must not be meant after all, when its append's turn has come; else None."""
+        return Park("dropped", "nobody wants the call any more") if self.is_dropped else self.over_budget()
+
     def asked_entry(self) -> Asked:
         """Return the call as the journal keeps it."""
-        return Asked(self.asked.name, self.asked.occurrence, self.digest, self.args, self.run.ledger.round)
+        return Asked(self.asked.name, self.asked.occurrence, self.digest, self.args, self.round)
 
     async def performed_args(self) -> bytes:
         """Return the arguments that are performed: the asked ones, unless a gate trimmed them."""
@@ -107,6 +130,7 @@ async def passage_for(run: Run, call: Call, cleans: int = 0) -> Passage:
     """Return the passage of a call that starts now."""
     args, segments = await run.journal.keep(call.args)
     made = Passage(run, call, call, cleans, digest=digest(call.args), args=args, segments=segments)
+    made.round = run.ledger.round
     _declare(made)
     return made
 
@@ -116,7 +140,9 @@ def passage_of(run: Run, record: Record, args: bytes) -> Passage:
     call = call_of(record.key, args)
     made = Passage(run, call, call, record.cleans, digest=record.digest, args=record.args)
     made.context = record.context
+    made.round = run.ledger.round
     made.record = record if record.meant else None
+    made.waited = None if record.meant else record
     made.reserve = record.reserve
     _declare(made)
     return made

@@ -35,6 +35,8 @@ async def mean_and_finish(passage: Passage) -> None:
     """Go on from *authorize*; after a wait, a trim or a failed guard the path starts again there."""
     verdict: Verdict | None
     while not passage.is_meant:
+        if passage.is_dropped:
+            return
         verdict = await authorize(passage)
         if type(verdict) is Allow:
             verdict = await admit(passage)

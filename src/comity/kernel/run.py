@@ -54,7 +54,7 @@ class Run:
         self.origin_ledger: Ledger | None = None
         self.root = b""
         self.answered: set[int] = set()
-        self.under_way: dict[CallKey, Digest] = {}
+        self.under_way: dict[tuple[int, CallKey], Digest] = {}
         self.permits: dict[int, Permit] = {}
         self.starts: dict[int, float] = {}
         self.persons: dict[int, str] = {}
@@ -311,17 +311,18 @@ class Run:
 
     async def _travel(self, call: Call) -> None:
         """Take a call on its way; one that is on it already, for a brain that has died since, is joined."""
-        first = self.under_way.get(call.key)
+        here = (self.ledger.round, call.key)
+        first = self.under_way.get(here)
         if first is not None:
             if first != digest(call.args):
                 told = f"{call.kind} `{call.name}` #{call.occurrence} under way with other arguments"
                 self.diverge(Divergence(self.ledger.last_seq + 1, call.branch, told, asked(call)))
             return
-        self.under_way[call.key] = digest(call.args)
+        self.under_way[here] = digest(call.args)
         try:
             await travel(self, call)
         finally:
-            del self.under_way[call.key]
+            del self.under_way[here]
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run `work` beside; the run is not quiet before it ends, and fails with it."""

@@ -30,7 +30,7 @@ async def settle(passage: Passage, attempt: Attempt) -> bool:
     if attempt.end == "expired":
         return not await _start_again(passage)
     if attempt.end == "unknown" and not passage.acts:
-        if passage.tries < KILLS_MAX:
+        if passage.tries < KILLS_MAX and not run.ledger.cancel_asked:
             passage.since_s = run.kernel.clock.monotonic_s()
             return False
         attempt = msgspec.structs.replace(attempt, end="failed")
@@ -59,8 +59,7 @@ async def settle_at_once(passage: Passage, outcome: Outcome, value: bytes) -> No
     """Record an outcome that nothing was performed for, durably, and deliver it."""
     run = passage.run
     await run.journal.append([(passage.asked.branch, passage.asked.kind, outcome)], With(segments=passage.segments))
-    passage.record = run.ledger.by_key[passage.asked.key]
-    run.deliver(passage.record, value)
+    _deliver_new(passage, value)
 
 
 async def verify(passage: Passage, value: bytes) -> None:
@@ -91,6 +90,8 @@ async def _settle_asked(passage: Passage, outcome: Outcome, attempt: Attempt, se
         item = (passage.asked.branch, Kind.SPAWN, outcome)
         failed = await run.journal.append([item], extra, lambda: children.over_budget(passage))
         if isinstance(failed, Withheld):
+            if passage.is_dropped:
+                return
             run.ask_to_park(failed.verdict.reason, failed.verdict.detail)
             return
         if failed is not None:
@@ -99,8 +100,14 @@ async def _settle_asked(passage: Passage, outcome: Outcome, attempt: Attempt, se
             return
     else:
         await run.journal.ride(passage.asked.branch, passage.asked.kind, outcome, segments)
-    passage.record = run.ledger.by_key[passage.asked.key]
-    run.deliver(passage.record, attempt.value)
+    _deliver_new(passage, attempt.value)
+
+
+def _deliver_new(passage: Passage, value: bytes) -> None:
+    """Deliver what stands in one entry with its call; where its history was closed meanwhile, nobody waits for it."""
+    passage.record = passage.run.ledger.by_key.get(passage.asked.key)
+    if passage.record is not None and not passage.record.open:
+        passage.run.deliver(passage.record, value)
 
 
 async def _start_again(passage: Passage) -> bool:

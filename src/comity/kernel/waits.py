@@ -39,7 +39,6 @@ async def begin(passage: Passage) -> None:
         await _ask(passage, waiting, args)
     else:
         await run.journal.ride(call.branch, call.kind, waiting, passage.segments)
-    passage.record = run.ledger.by_key[call.key]
     await react(run)
 
 

@@ -199,6 +199,52 @@ async def test_a_word_on_a_doubt_that_comes_as_the_task_is_parked_is_heard() -> 
         assert told
 
 
+async def test_a_cancelled_task_begins_nothing_that_it_waited_to_begin() -> None:
+    """A call that waits for a business key is not performed once the task is cancelled."""
+    GATES.update({"pay by first": asyncio.Event(), "unbranch": asyncio.Event()})
+    MOOD["pay by first"] = ["not"]
+    stage = Stage(worker, builder_and_payer)
+    async with stage.node() as node:
+        first = await node.create("worker", ["pay", {"order": "o", "who": "second"}])
+        MOOD["pay by second"] = ["not"]
+        GATES["pay by second"] = asyncio.Event()
+        await stage.clock.advance(0.5)
+        second = await node.create("builder_and_payer", None)
+        await stage.clock.advance(0.1)
+        await node.orders.cancel(second)
+        await stage.clock.advance(1)
+        assert DONE[-1] == "unbranch 1"
+        GATES["pay by second"].set()
+        await stage.ended(node, first)
+        await stage.clock.advance(5)
+        GATES["unbranch"].set()
+        await stage.until(node, second, State.CANCELLED)
+    assert DONE == ["pay by second", "branch 1", "unbranch 1"]
+
+
+@pytest.mark.parametrize("name", ["put", "announce"])
+async def test_a_task_is_cancelled_though_its_tool_hangs(name: str) -> None:
+    GATES[name] = asyncio.Event()
+    stage = Stage(worker)
+    async with stage.node() as node:
+        task = await node.create("worker", [name, {"n": 1}])
+        await stage.clock.advance(1)
+        await node.orders.cancel(task)
+        await stage.until(node, task, State.CANCELLED)
+    assert [f"{name} 1"] == DONE
+
+
+async def test_a_continued_agent_gets_outcomes_of_its_own_calls_only() -> None:
+    GATES["put"] = asyncio.Event()
+    stage = Stage(continuing)
+    async with stage.node() as node:
+        task = await node.create("continuing", None)
+        await stage.clock.advance(3)
+        GATES["put"].set()
+        assert await stage.ended(node, task) == ["put 1"]
+    assert DONE == ["put 1", "put 1"]
+
+
 async def test_a_question_of_a_closed_history_is_withdrawn() -> None:
     stage = Stage(asking_and_continuing)
     async with stage.node() as node:

@@ -10,14 +10,18 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from comity.core.errors import CommitUnknown, StoreError
-from comity.journal.unit import Fenced, GuardFailed, Receipt, StateWrite, Unit
+from comity.journal.unit import Fenced, GuardFailed, InboxSeen, Receipt, StateIs, StateRow, StateWrite, Unit
 from comity.stores.postgres import PostgresStore
 from comity.testing.waiting import wait_until
 from contract.proxy import Proxy
 from contract.world import OPERATOR, World, append, new_task, note
 from postgres import server
+
+BOTH_WAYS = pytest.mark.parametrize("guards", [(), (InboxSeen(),)], ids=["appended", "judged"])
+"""A unit that only appends is written by one statement; any other is judged here, between two."""
 
 
 def write(key: str, value: bytes = b"x", expected: int | None = None) -> Unit:
@@ -63,7 +67,7 @@ async def test_an_append_that_came_first_lands_and_the_takeover_waits_for_it(tmp
 
         writer: PostgresStore = world.another(probe=probe)
         await writer.open()
-        appending = asyncio.ensure_future(writer.commit([append(row)]))
+        appending = asyncio.ensure_future(writer.commit([append(row, guards=(InboxSeen(),))]))
         await arrived.wait()
         taking_over = asyncio.ensure_future(world.store.declare_dead(row.node))
         assert await world.store.load(row.id) == [note(1, "a")]
@@ -76,12 +80,31 @@ async def test_an_append_that_came_first_lands_and_the_takeover_waits_for_it(tmp
         await writer.close()
 
 
-async def test_an_append_that_came_second_waits_for_the_takeover_and_is_fenced(tmp_path: Path):
+async def test_a_plain_append_that_came_first_lands_and_the_takeover_waits_for_it(tmp_path: Path):
+    async with opened(tmp_path) as world, connected(world) as other:
+        row = await world.held("a")
+        await world.commit(write("stop"))
+        await other.execute("BEGIN")
+        await other.execute("UPDATE state SET version = 2 WHERE key = 'stop'")
+        appending = asyncio.ensure_future(world.commit(append(row, guards=(StateIs("n", "stop", 1),))))
+        await until_blocked(world)
+        taking_over = asyncio.ensure_future(world.store.declare_dead(row.node))
+        await until_blocked(world, 2)
+        assert await world.store.load(row.id) == [note(1, "a")]
+        await other.execute("ROLLBACK")
+        assert await appending == Receipt()
+        assert await taking_over == [row.node]
+        assert len(await world.store.load(row.id)) == 2
+        assert isinstance(await world.commit(append(row)), Fenced)
+
+
+@BOTH_WAYS
+async def test_an_append_that_came_second_waits_for_the_takeover_and_is_fenced(tmp_path: Path, guards: Any):
     async with opened(tmp_path) as world, connected(world) as other:
         row = await world.held("a")
         await other.execute("BEGIN")
         await other.execute("UPDATE tasks SET epoch = epoch + 1, lease_id = 'other' WHERE id = %s", (row.id,))
-        appending = asyncio.ensure_future(world.commit(append(row)))
+        appending = asyncio.ensure_future(world.commit(append(row, guards=guards)))
         await until_blocked(world)
         assert not appending.done()
         await other.execute("COMMIT")
@@ -98,6 +121,20 @@ async def test_a_guarded_row_cannot_change_before_the_unit_that_it_guards_has_co
         await until_blocked(world)
         await other.execute("COMMIT")
         assert isinstance(await waiting, GuardFailed)
+
+
+async def test_an_append_waits_for_who_changes_the_state_that_guards_it(tmp_path: Path):
+    async with opened(tmp_path) as world, connected(world) as other:
+        row = await world.held("a")
+        await world.commit(write("stop"))
+        await other.execute("BEGIN")
+        await other.execute("UPDATE state SET version = 2 WHERE key = 'stop'")
+        guard = StateIs("n", "stop", 1)
+        waiting = asyncio.ensure_future(world.commit(append(row, guards=(guard,))))
+        await until_blocked(world)
+        await other.execute("COMMIT")
+        assert await waiting == GuardFailed(guard, StateRow("n", "stop", 2, b"x"))
+        assert len(await world.store.load(row.id)) == 1
 
 
 async def test_two_nodes_that_create_the_same_thing_at_once_get_one_of_it(tmp_path: Path):
@@ -154,6 +191,27 @@ async def test_a_commit_that_never_arrived_is_written_again_once(tmp_path: Path)
             await store.close()
 
 
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_an_append_whose_answer_was_lost_is_read_back_unit_by_unit(tmp_path: Path, arrives: bool):
+    async with opened(tmp_path) as world:
+        held = [await world.held(f"t{number}") for number in range(4)]
+        await world.commit(append(held[2]))
+        async with Proxy(world.url) as proxy:
+            store = PostgresStore(proxy.url, clock=world.clock)
+            await store.open()
+            assert await store.commit([append(held[0])]) == [Receipt()]
+            if arrives:
+                proxy.swallow_answer_of = b"comity_append"
+            else:
+                proxy.swallow = b"comity_append"
+            answers = await store.commit([append(held[1]), append(held[2]), append(held[3])])
+            assert proxy.swallowed == 1
+            assert answers == [Receipt(), Fenced("out of sequence"), Receipt()]
+            assert [len(await store.load(row.id)) for row in held] == [2, 2, 2, 2]
+            assert await store.commit([append(await world.row(held[1].id))]) == [Receipt()]
+            await store.close()
+
+
 async def test_an_unknown_commit_of_a_store_that_closes_is_told_as_unknown(tmp_path: Path):
     async with opened(tmp_path) as world, Proxy(world.url) as proxy:
         store = PostgresStore(proxy.url, clock=world.clock)
@@ -185,7 +243,7 @@ async def test_a_backend_that_is_killed_before_commit_loses_nothing(tmp_path: Pa
 
         store: PostgresStore = world.another(probe=probe)
         await store.open()
-        assert await store.commit([append(row)]) == [Receipt()]
+        assert await store.commit([append(row, guards=(InboxSeen(),))]) == [Receipt()]
         assert left == 0
         assert len(await store.load(row.id)) == 2
         await store.close()
@@ -226,9 +284,10 @@ async def test_the_server_restarts_and_the_store_goes_on_by_itself(tmp_path: Pat
 # ---- the rest ------------------------------------------------------------------------------------------------
 
 
-async def test_a_poison_row_harms_only_its_unit(tmp_path: Path):
+@pytest.mark.parametrize("number_of_units", [9, 40], ids=["together", "split"])
+async def test_a_poison_row_harms_only_its_unit(tmp_path: Path, number_of_units: int):
     async with opened(tmp_path) as world:
-        units = [append(await world.held(f"t{number}")) for number in range(9)]
+        units = [append(await world.held(f"t{number}")) for number in range(number_of_units)]
         poison = write("nul \x00 in text")
         answers = await asyncio.gather(
             *(world.commit(unit) for unit in (*units[:5], poison, *units[5:])), return_exceptions=True
@@ -236,6 +295,19 @@ async def test_a_poison_row_harms_only_its_unit(tmp_path: Path):
         assert [answer for answer in answers if answer != Receipt()] == [answers[5]]
         assert isinstance(answers[5], StoreError)
         assert (answers[5].code, answers[5].retry) == ("bad_unit", "never")
+
+
+async def test_a_poison_entry_harms_only_its_unit(tmp_path: Path):
+    async with opened(tmp_path) as world:
+        units = [append(await world.held(f"t{number}")) for number in range(9)]
+        bad = replace(units[4], entries=(replace(units[4].entries[0], branch="nul \x00 in text"),))
+        answers = await asyncio.gather(
+            *(world.commit(unit) for unit in (*units[:4], bad, *units[5:])), return_exceptions=True
+        )
+        assert [answer for answer in answers if answer != Receipt()] == [answers[4]]
+        assert isinstance(answers[4], StoreError)
+        assert (answers[4].code, answers[4].retry) == ("bad_unit", "never")
+        assert await world.commit(units[4]) == Receipt()
 
 
 async def test_the_log_waits_for_a_lower_position_that_may_still_appear(tmp_path: Path):

@@ -22,6 +22,9 @@ Work = TypeVar("Work")
 BAD_UNIT = "bad_unit"
 """Code of the error for work that no retry makes writable."""
 
+LEFT: Any = object()
+"""The answer for an item that was not written yet."""
+
 
 class FlushStatistics(msgspec.Struct, frozen=True):
     """What a flusher did so far: batches, and the items in them."""
@@ -50,7 +53,10 @@ class Flusher(Generic[Work]):
         write_now: Callable[[list[Work]], Sequence[Any] | None] | None = None,
         on_flushed: Callable[[], None] | None = None,
     ) -> None:
-        """Write through `write`; `write_now` may answer None to leave a batch to it. `on_flushed` hears of commits."""
+        """Write through `write`; `write_now` may answer None to leave a batch to it. `on_flushed` hears of commits.
+
+        `write` may answer `LEFT` for some items of a batch: it did not touch them, and is given them again.
+        """
         self._write = write
         self._write_now = write_now
         self._on_flushed = on_flushed
@@ -147,20 +153,26 @@ class Flusher(Generic[Work]):
                 _fail(batch, error)
                 return
         else:
-            self._answer(batch, answers)
+            left = self._answer(batch, answers)
+            if left:
+                await self._write_or_halve(left)
             return
         middle = len(batch) // 2
         await self._write_or_halve(batch[:middle])
         await self._write_or_halve(batch[middle:])
 
-    def _answer(self, batch: list[_Item[Work]], answers: Sequence[Any]) -> None:
-        self._batches += 1
-        self._items += len(batch)
+    def _answer(self, batch: list[_Item[Work]], answers: Sequence[Any]) -> list[_Item[Work]]:
+        left: list[_Item[Work]] = []
         for item, answer in zip(batch, answers, strict=True):
-            if not item.future.done():
+            if answer is LEFT:
+                left.append(item)
+            elif not item.future.done():
                 item.future.set_result(answer)
+        self._batches += 1
+        self._items += len(batch) - len(left)
         if self._on_flushed is not None:
             self._on_flushed()
+        return left
 
 
 def _is_of_one_item(error: BaseException) -> bool:

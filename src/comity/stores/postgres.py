@@ -24,12 +24,14 @@ from comity.journal.task import TaskRow
 from comity.journal.unit import Answer, Message, Receipt, StateRow, Unit
 from comity.stores import postgres_queue, postgres_reads, postgres_schema
 from comity.stores.decode import squeeze
-from comity.stores.flusher import Flusher, FlushStatistics, commit_units, weigh
+from comity.stores.flusher import LEFT, Flusher, FlushStatistics, commit_units, weigh
 from comity.stores.judge import judge
 from comity.stores.news import News
+from comity.stores.postgres_append import APPEND, append_params, plain_units, task_of
 from comity.stores.postgres_link import RETRIED, Connection, Link, is_lost, mapped, value_errors
 from comity.stores.postgres_news import PostgresNews
 from comity.stores.postgres_rows import PostgresRows, write_segments
+from comity.stores.postgres_wire import Wire
 from comity.stores.units import check_unit, concerns_others
 
 TRIES = 6
@@ -39,6 +41,7 @@ SETTLE_TRIES = 20
 RECONNECT_S_MIN = 0.05
 RECONNECT_S_MAX = 1.0
 
+_COUNT_BATCH = "UPDATE flushers SET batch = %s, missing = NULL, at_us = %s WHERE id = %s"
 T = TypeVar("T")
 Probe = Callable[[str], Awaitable[None]]
 """Awaited `before_commit` and `after_commit` of each batch; may raise. A seam for fault injection and tracing."""
@@ -129,9 +132,27 @@ class PostgresStore:
         return self._flusher.submit(unit, *weigh(unit))
 
     async def _write(self, units: list[Unit]) -> Sequence[Answer]:
+        plain = plain_units(units)
+        if plain:
+            plain.sort(key=lambda place: task_of(units[place]))
+            landed = await self._insist(self._try_append, [units[place] for place in plain])
+            if any(landed):
+                answers: list[Any] = [LEFT] * len(units)
+                for place, has_landed in zip(plain, landed, strict=True):
+                    if has_landed:
+                        answers[place] = Receipt()
+                return answers
+        judged = await self._insist(self._try_write, units)
+        self._has_news = self._has_news or any(concerns_others(unit) for unit in units)
+        return judged
+
+    async def _insist(
+        self, write: Callable[[list[Unit]], Awaitable[Sequence[T] | None]], units: list[Unit]
+    ) -> Sequence[T]:
         for tried in range(1, TRIES + 1):
             try:
-                answers = await self._try_write(units)
+                with value_errors():
+                    answers = await write(units)
             except psycopg.Error as error:
                 if tried == TRIES or not (is_lost(error) or error.sqlstate in RETRIED):
                     raise mapped(error) from error
@@ -139,71 +160,84 @@ class PostgresStore:
                     await self._pace.sleep(RECONNECT_S_MIN)
             else:
                 if answers is not None:
-                    self._has_news = self._has_news or any(concerns_others(unit) for unit in units)
                     return answers
         raise StoreError("store_unreachable", "the connection is lost again and again", hint="look at the server's log")
 
+    async def _try_append(self, units: list[Unit]) -> Sequence[bool] | None:
+        """Write plain units, and tell which landed; None where the answer was lost and nothing was written."""
+        wire = await self._flush_wire()
+        params = append_params(units, self._now(), self._me, self._batch + 1)
+        await self._probe("before_commit")
+        try:
+            wire.check()
+        except psycopg.Error:
+            await self._flush_link.drop()
+            raise
+        try:
+            ((missing,),) = await wire.rows(APPEND, *params)
+        except BaseException as error:
+            await self._flush_link.drop()
+            if not (isinstance(error, psycopg.Error) and is_lost(error)):
+                raise
+            committed = await self._read_back()
+            if committed is None:
+                return None
+            missing = committed
+        landed = [True] * len(units)
+        for number in missing or ():
+            landed[number - 1] = False
+        if any(landed):
+            self._batch += 1
+            await self._probe("after_commit")
+        return landed
+
     async def _try_write(self, units: list[Unit]) -> Sequence[Answer] | None:
         """Write a batch once; None where its COMMIT was lost and did not happen."""
-        connection = await self._flush_connection()
+        wire = await self._flush_wire()
         rows = PostgresRows()
         answers: list[Answer] = []
         is_committing = False
         try:
-            with value_errors():
-                async with connection.pipeline():
-                    await rows.read(connection, units, self._now())
-                    answers = [judge(unit, rows) for unit in units]
-                    if not any(type(answer) is Receipt for answer in answers):
-                        await connection.execute("ROLLBACK")
-                        return answers
-                    await rows.write(connection)
-                    await connection.execute(
-                        "UPDATE flushers SET batch = %s, at_us = %s WHERE id = %s",
-                        (self._batch + 1, rows.now_us, self._me),
-                    )
-                    await self._probe("before_commit")
-                    is_committing = True
-                    await connection.execute("COMMIT")
-            self._batch += 1
+            await rows.read(wire, units, self._now())
+            answers = [judge(unit, rows) for unit in units]
+            if not any(type(answer) is Receipt for answer in answers):
+                await wire.rows("ROLLBACK")
+                return answers
+            writes = rows.writes()
+            writes.append((_COUNT_BATCH, (self._batch + 1, rows.now_us, self._me)))
+            writes.append(("COMMIT", ()))
+            await self._probe("before_commit")
+            is_committing = True
+            await wire.batch(writes)
         except psycopg.Error as error:
-            if not is_lost(error):
-                await self._roll_back(connection)
-            # Also a live one: what a failed pipeline did not prepare, the driver believes to be prepared.
             await self._flush_link.drop()
-            if not is_lost(error):
+            if not (is_lost(error) and is_committing):
                 raise
-            if not is_committing:
-                raise
-            if not await self._was_committed():
+            if await self._read_back() is None:
                 return None
-            self._batch += 1
         except BaseException:
-            await self._roll_back(connection)
+            await self._flush_link.drop()
             raise
+        self._batch += 1
         await self._probe("after_commit")
         return answers
 
-    async def _roll_back(self, connection: Connection) -> None:
-        try:
-            await connection.execute("ROLLBACK")
-        except psycopg.Error:
-            await self._flush_link.drop()
-
-    async def _flush_connection(self) -> Connection:
-        connection = await self._flush_link.connection()
-        if connection.info.backend_pid != self._flush_pid:
-            await connection.execute(
+    async def _flush_wire(self) -> Wire:
+        wire = await self._flush_link.wire()
+        if wire.backend_pid != self._flush_pid:
+            await wire.rows(
                 "INSERT INTO flushers (id, batch, at_us) VALUES (%s, %s, 0) ON CONFLICT (id) DO NOTHING",
-                (self._me, self._batch),
+                self._me,
+                self._batch,
             )
-            self._flush_pid = connection.info.backend_pid
-        return connection
+            self._flush_pid = wire.backend_pid
+        return wire
 
-    async def _was_committed(self) -> bool:
-        """Read back whether the batch whose COMMIT was not answered is there; nobody is answered before.
+    async def _read_back(self) -> Sequence[int] | None:
+        """Return what of the batch whose COMMIT was not answered is missing, None where it is not there at all.
 
-        The row is locked for it: where the old backend is still at its commit, this waits for its end.
+        Nobody is answered before. The row is locked for it: where the old backend is still at its commit, this waits
+        for its end.
         """
         wait_s = RECONNECT_S_MIN
         while not self._is_closing:
@@ -214,14 +248,16 @@ class PostgresStore:
                     " WHERE pid = %s AND application_name = 'comity flush' AND pid <> pg_backend_pid()",
                     (self._flush_pid,),
                 )
-                cursor = await connection.execute("SELECT batch FROM flushers WHERE id = %s FOR UPDATE", (self._me,))
+                cursor = await connection.execute(
+                    "SELECT batch, missing FROM flushers WHERE id = %s FOR UPDATE", (self._me,)
+                )
                 row = await cursor.fetchone()
             except psycopg.Error:
                 await self._flush_link.drop()
                 await self._pace.sleep(wait_s)
                 wait_s = min(wait_s * 2, RECONNECT_S_MAX)
             else:
-                return row is not None and bool(row[0] > self._batch)
+                return (row[1] or ()) if row is not None and row[0] > self._batch else None
         raise CommitUnknown(
             "commit_unknown",
             "the server was lost during a commit, and the store was closed before it came back",

@@ -12,6 +12,7 @@ from psycopg import conninfo
 
 from comity.core.errors import StoreError
 from comity.stores.flusher import BAD_UNIT
+from comity.stores.postgres_wire import Wire
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 T = TypeVar("T")
@@ -94,6 +95,7 @@ class Link:
         self._name = name
         self._settings = settings
         self._connection: Connection | None = None
+        self._wire: Wire | None = None
         self._lock = asyncio.Lock()
 
     async def connection(self) -> Connection:
@@ -114,7 +116,15 @@ class Link:
             self._connection = await psycopg.AsyncConnection.connect(
                 **merged, autocommit=True, prepare_threshold=1, cursor_factory=psycopg.AsyncCursor
             )
+            self._wire = None
         return self._connection
+
+    async def wire(self) -> Wire:
+        """Return the quick way to speak on the connection, made anew where that is gone."""
+        connection = await self.connection()
+        if self._wire is None:
+            self._wire = Wire(connection)
+        return self._wire
 
     async def run(self, work: Callable[[Connection], Awaitable[T]], *, again: bool = True) -> T:
         """Do `work` on the connection, mapped errors and all.
@@ -147,5 +157,5 @@ class Link:
     async def drop(self) -> None:
         """Close the connection."""
         if self._connection is not None:
-            connection, self._connection = self._connection, None
+            connection, self._connection, self._wire = self._connection, None, None
             await connection.close()

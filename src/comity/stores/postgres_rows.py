@@ -6,7 +6,7 @@ instead of deadlocking. Then the units are judged in memory, one after the other
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
 from typing import Any
 
@@ -22,17 +22,23 @@ from comity.stores.codes import kind_code, phase_code
 from comity.stores.decode import squeeze
 from comity.stores.judge import TaskHead, due_us
 from comity.stores.postgres_link import Connection
+from comity.stores.postgres_wire import Statement, Wire
 from comity.stores.units import GOAL_CHARS_SHOWN, WOKEN
 
 _STATES = {state.value: state for state in State}
 StateKey = tuple[str, str]
 _INSERT_STATE = """
     INSERT INTO state (namespace, key, version, value)
-    SELECT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bytea[])
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[])
+"""
+_INSERT_SEGMENTS = """
+    INSERT INTO segments (tenant, sha256, codec, data, at_us)
+    SELECT w.*, %s::bigint FROM unnest(%s::text[], %s::bytea[], %s::smallint[], %s::bytea[]) AS w
+    ON CONFLICT (tenant, sha256) DO UPDATE SET at_us = greatest(segments.at_us, excluded.at_us)
 """
 _UPDATE_STATE = """
     UPDATE state s SET version = c.version, value = c.value
-    FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bytea[]) AS c (namespace, key, version, value)
+    FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[]) AS c (namespace, key, version, value)
     WHERE s.namespace = c.namespace AND s.key = c.key
 """
 
@@ -101,23 +107,24 @@ class PostgresRows:
 
     # ---- reading -------------------------------------------------------------------------------------------
 
-    async def read(self, connection: Connection, units: Sequence[Unit], now_us: int | None) -> None:
-        """Begin a transaction and lock and read what `units` name; runs inside a pipeline."""
+    async def read(self, wire: Wire, units: Sequence[Unit], now_us: int | None) -> None:
+        """Begin a transaction and lock and read what `units` name."""
         wanted = Wanted(units)
-        await connection.execute("BEGIN")
-        asked: list[tuple[Any, Any]] = []
+        takers: list[Callable[[list[tuple[Any, ...]]], None]] = [lambda _: None]
+        asked: list[Statement] = [("BEGIN", ())]
 
-        async def ask(take: Any, sql: str, *params: Any) -> None:
-            asked.append((take, await connection.execute(sql.encode(), params, binary=True)))
+        def ask(take: Callable[[list[tuple[Any, ...]]], None], sql: str, *params: Any) -> None:
+            takers.append(take)
+            asked.append((sql, params))
 
         if wanted.tasks:
-            await ask(
+            ask(
                 self._take_tasks,
                 "SELECT id, n, state, lease_id, epoch, last_seq FROM tasks WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
                 sorted(wanted.tasks),
             )
         if wanted.dedupes:
-            await ask(
+            ask(
                 self._take_dedupes,
                 "SELECT t.tenant, t.dedupe, t.id FROM tasks t JOIN unnest(%s::text[], %s::text[]) AS w (tenant, dedupe)"
                 " ON t.tenant = w.tenant AND t.dedupe = w.dedupe WHERE t.dedupe <> ''",
@@ -125,7 +132,7 @@ class PostgresRows:
             )
         for keys, lock in ((wanted.written, "UPDATE"), (wanted.guarded, "SHARE")):
             if keys:
-                await ask(
+                ask(
                     self._take_state,
                     "SELECT s.namespace, s.key, s.version, s.value FROM state s"
                     " JOIN unnest(%s::text[], %s::text[]) AS w (namespace, key)"
@@ -134,21 +141,21 @@ class PostgresRows:
                     *_columns(sorted(keys)),
                 )
         if wanted.boxes:
-            await ask(
+            ask(
                 self._take_messages,
                 "SELECT t.id, i.id, i.sender, i.consumed FROM inbox i JOIN tasks t ON t.n = i.task"
                 " WHERE t.id = ANY(%s)",
                 sorted(wanted.boxes),
             )
         if wanted.spawns:
-            await ask(
+            ask(
                 self._take_numbers,
-                "SELECT nextval(pg_get_serial_sequence('tasks', 'n')) FROM generate_series(1, %s)",
+                "SELECT nextval(pg_get_serial_sequence('tasks', 'n')) FROM generate_series(1, %s::integer)",
                 wanted.spawns,
             )
-        await ask(self._take_time, "SELECT comity_now(%s::bigint), pg_current_xact_id()::text", now_us)
-        for take, cursor in asked:
-            take(await cursor.fetchall())
+        ask(self._take_time, "SELECT comity_now(%s::bigint), pg_current_xact_id()::text", now_us)
+        for take, found in zip(takers, await wire.batch(asked), strict=True):
+            take(found)
 
     def _take_tasks(self, rows: list[tuple[Any, ...]]) -> None:
         for name, n, state, lease_id, epoch, last_seq in rows:
@@ -291,57 +298,59 @@ class PostgresRows:
 
     # ---- writing -------------------------------------------------------------------------------------------
 
-    async def write(self, connection: Connection) -> None:
-        """Write what changed; runs inside a pipeline, in the transaction that `read` began."""
+    def writes(self) -> list[Statement]:
+        """Return the statements that write what changed, for the transaction that `read` began."""
+        written: list[Statement] = []
 
-        async def run(sql: str, *params: Any) -> None:
-            await connection.execute(sql.encode(), params)
+        def run(sql: str, *params: Any) -> None:
+            written.append((sql, params))
 
-        await self._write_tasks(run)
+        self._write_tasks(run)
         if self._entries:
-            await run(
+            run(
                 "INSERT INTO entries (task, at_us, seq, kind, phase, branch, body)"
-                " SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::integer[], %b::text[], %b::text[], %b::text[],"
-                " %b::bytea[])",
+                " SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::integer[], %s::text[], %s::text[], %s::text[],"
+                " %s::bytea[])",
                 *_columns(self._entries),
             )
         if self._sent:
-            await run(
+            run(
                 "INSERT INTO inbox (task, at_us, sender, kind, name, wakes, value) SELECT * FROM unnest("
-                "%b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[])",
+                "%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[])",
                 *_columns(self._sent),
             )
         if self._consumed:
-            await run(
+            run(
                 "UPDATE inbox i SET consumed = true, value = ''"
-                " FROM unnest(%b::bigint[], %b::bigint[]) AS c (id, task) WHERE i.id = c.id AND i.task = c.task",
+                " FROM unnest(%s::bigint[], %s::bigint[]) AS c (id, task) WHERE i.id = c.id AND i.task = c.task",
                 *_columns(self._consumed),
             )
         if self._touched:
-            await self._write_state(run)
+            self._write_state(run)
         if self._segments:
-            await write_segments(connection, [*self._segments.values()], self.now_us)
+            run(_INSERT_SEGMENTS, self.now_us, *_columns(sorted(self._segments.values())))
+        return written
 
-    async def _write_tasks(self, run: Any) -> None:
+    def _write_tasks(self, run: Callable[..., None]) -> None:
         if self._created:
-            await run(
+            run(
                 "INSERT INTO tasks (n, id, last_seq, due_us, not_before_us, tenant, session, agent, agent_version,"
                 " goal,"
                 " queue, priority, parent, dedupe, concurrency_key, concurrency_limit, epoch, updated_us, created_us,"
                 " incarnation, begun, lease_id, node, state, reason)"
-                " SELECT c.*, 0, %s, %s, 0, false, '', '', 'queued', '' FROM unnest("
-                "%b::bigint[], %b::bytea[], %b::integer[], %b::bigint[], %b::bigint[], %b::text[], %b::text[],"
-                " %b::text[],"
-                " %b::text[], %b::text[], %b::text[], %b::integer[], %b::bytea[], %b::text[], %b::text[], %b::integer[]"
+                " SELECT c.*, 0, %s::bigint, %s::bigint, 0, false, '', '', 'queued', '' FROM unnest("
+                "%s::bigint[], %s::bytea[], %s::integer[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],"
+                " %s::text[],"
+                " %s::text[], %s::text[], %s::text[], %s::integer[], %s::bytea[], %s::text[], %s::text[], %s::integer[]"
                 ") AS c",
                 self.now_us,
                 self.now_us,
                 *_columns(self._created),
             )
         if self._appended:
-            await run(
+            run(
                 "UPDATE tasks t SET last_seq = a.last_seq, updated_us = %s"
-                " FROM unnest(%b::bigint[], %b::integer[]) AS a (n, last_seq) WHERE t.n = a.n",
+                " FROM unnest(%s::bigint[], %s::integer[]) AS a (n, last_seq) WHERE t.n = a.n",
                 self.now_us,
                 [*self._appended],
                 [task.last_seq for task in self._appended.values()],
@@ -361,43 +370,38 @@ class PostgresRows:
                 )
                 for n, move in self._moved.items()
             ]
-            await run(
+            run(
                 "UPDATE tasks t SET state = m.state, reason = m.reason, not_before_us = m.not_before_us,"
                 " due_us = m.due_us,"
                 " lease_id = m.lease_id, incarnation = coalesce(m.incarnation, t.incarnation),"
                 " agent_version = coalesce(m.agent_version, t.agent_version), begun = t.begun AND NOT m.ended,"
-                " updated_us = %s FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::bigint[], %b::bigint[],"
-                " %b::bytea[], %b::integer[], %b::text[], %b::boolean[])"
+                " updated_us = %s FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],"
+                " %s::bytea[], %s::integer[], %s::text[], %s::boolean[])"
                 " AS m (n, state, reason, not_before_us, due_us, lease_id, incarnation, agent_version, ended)"
                 " WHERE t.n = m.n",
                 self.now_us,
                 *_columns(moves),
             )
 
-    async def _write_state(self, run: Any) -> None:
+    def _write_state(self, run: Callable[..., None]) -> None:
         gone = sorted(key for key in self._touched if key not in self._state and key in self._found)
         new = [self._state[key] for key in sorted(self._touched) if key in self._state and key not in self._found]
         changed = [self._state[key] for key in sorted(self._touched) if key in self._state and key in self._found]
         if gone:
-            await run(
-                "DELETE FROM state s USING unnest(%b::text[], %b::text[]) AS g (namespace, key)"
+            run(
+                "DELETE FROM state s USING unnest(%s::text[], %s::text[]) AS g (namespace, key)"
                 " WHERE s.namespace = g.namespace AND s.key = g.key",
                 *_columns(gone),
             )
         # A row that was not there is inserted plainly: if another node was quicker, the batch is judged again.
         for rows, sql in ((new, _INSERT_STATE), (changed, _UPDATE_STATE)):
             if rows:
-                await run(sql, *_columns([(row.namespace, row.key, row.version, row.value) for row in rows]))
+                run(sql, *_columns([(row.namespace, row.key, row.version, row.value) for row in rows]))
 
 
 async def write_segments(connection: Connection, rows: Sequence[tuple[Any, ...]], now_us: int) -> None:
     """Write segments of (tenant, sha256, codec, data), or note that they are wanted again."""
-    await connection.execute(
-        b"INSERT INTO segments (tenant, sha256, codec, data, at_us)"
-        b" SELECT w.*, %s FROM unnest(%b::text[], %b::bytea[], %b::smallint[], %b::bytea[]) AS w"
-        b" ON CONFLICT (tenant, sha256) DO UPDATE SET at_us = greatest(segments.at_us, excluded.at_us)",
-        (now_us, *_columns(sorted(rows))),
-    )
+    await connection.execute(_INSERT_SEGMENTS.encode(), (now_us, *_columns(sorted(rows))))
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -110,13 +110,76 @@ CREATE TABLE leaves (
     hash     bytea  NOT NULL
 );
 
--- One row for each open store: the last batch that it committed, read back where a COMMIT was not answered.
+-- One row for each open store: the last batch that it committed, read back where a COMMIT was not answered; and which
+-- units of it did not land, where `comity_append` wrote it.
 CREATE TABLE flushers (
-    id    bytea  PRIMARY KEY,
-    batch bigint NOT NULL,
-    at_us bigint NOT NULL
-);
+    id      bytea     PRIMARY KEY,
+    batch   bigint    NOT NULL,
+    at_us   bigint    NOT NULL,
+    missing integer[]
+) WITH (fillfactor = 50);
 
 -- The store's clock: the server's, or what a test says.
 CREATE FUNCTION comity_now(given bigint) RETURNS bigint LANGUAGE sql VOLATILE AS
     $$ SELECT coalesce(given, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) $$;
+
+-- Appends of tasks that hold their leases, each to one task, all in one statement and so in one round trip. Where a
+-- task's lease, epoch or place in the journal is another one, or a guard does not hold, nothing of that unit is written.
+-- Every statement in here sees what was committed while the one before it waited for a lock. Unit numbers and guard
+-- numbers count from 1; 0 in `numbers` is a unit that does not land. Returns those, NULL where all land.
+CREATE FUNCTION comity_append(
+    given bigint, flusher bytea, next_batch bigint,
+    ids bytea[], leases bytea[], epochs bigint[], seqs integer[], lasts integer[],
+    namespaces text[], keys text[], versions bigint[], guarded integer[], guards integer[],
+    units integer[], ats bigint[], entry_seqs integer[], kinds text[], phases text[], branches text[], bodies bytea[]
+) RETURNS integer[] LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    now_us  bigint    := comity_now(given);
+    numbers bigint[]  := array_fill(0::bigint, ARRAY[cardinality(ids)]);
+    holds   boolean[] := array_fill(false, ARRAY[cardinality(keys)]);
+    landed  integer   := 0;
+    missing_units integer[];
+    place   integer;
+    number  bigint;
+BEGIN
+    FOR place, number IN
+        SELECT u.place, t.n
+        FROM unnest(ids, leases, epochs, seqs) WITH ORDINALITY AS u (id, lease_id, epoch, last_seq, place)
+        JOIN tasks t ON t.id = u.id
+        WHERE t.lease_id = u.lease_id AND t.epoch = u.epoch AND t.last_seq = u.last_seq
+        ORDER BY t.id FOR UPDATE OF t
+    LOOP
+        numbers[place] := number;
+        landed := landed + 1;
+    END LOOP;
+    IF cardinality(keys) > 0 THEN
+        FOR place IN
+            SELECT g.place FROM unnest(namespaces, keys, versions) WITH ORDINALITY AS g (namespace, key, version, place)
+            JOIN state s ON s.namespace = g.namespace AND s.key = g.key
+            WHERE s.version = g.version
+            ORDER BY s.namespace, s.key FOR SHARE OF s
+        LOOP
+            holds[place] := true;
+        END LOOP;
+        FOR place IN 1 .. cardinality(guarded) LOOP
+            IF NOT holds[guards[place]] AND numbers[guarded[place]] <> 0 THEN
+                numbers[guarded[place]] := 0;
+                landed := landed - 1;
+            END IF;
+        END LOOP;
+    END IF;
+    IF landed < cardinality(ids) THEN
+        missing_units := ARRAY(SELECT u.place FROM unnest(numbers) WITH ORDINALITY AS u (n, place) WHERE u.n = 0);
+    END IF;
+    IF landed > 0 THEN
+        UPDATE tasks t SET last_seq = u.last_seq, updated_us = now_us
+        FROM unnest(numbers, lasts) AS u (n, last_seq) WHERE t.n = u.n;
+        INSERT INTO entries (task, at_us, seq, kind, phase, branch, body)
+        SELECT numbers[e.unit], e.at_us, e.seq, e.kind, e.phase, e.branch, e.body
+        FROM unnest(units, ats, entry_seqs, kinds, phases, branches, bodies)
+            AS e (unit, at_us, seq, kind, phase, branch, body)
+        WHERE numbers[e.unit] <> 0;
+        UPDATE flushers SET batch = next_batch, missing = missing_units, at_us = now_us WHERE id = flusher;
+    END IF;
+    RETURN missing_units;
+END $$;

@@ -57,6 +57,7 @@ class Run:
         self.under_way: dict[tuple[int, CallKey], Digest] = {}
         self.permits: dict[int, Permit] = {}
         self.starts: dict[int, float] = {}
+        self.reacting = asyncio.Lock()
         self.persons: dict[int, str] = {}
         self.parking: Park | None = None
         self.is_draining = False

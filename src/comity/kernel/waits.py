@@ -87,12 +87,13 @@ def is_waiting(record: Record) -> bool:
 
 async def react(run: Run) -> None:
     """Settle each waiting call whose signal, answer, child or moment has come, oldest first."""
-    for record in [item for item in run.ledger.open_calls() if is_waiting(item)]:
-        if run.ledger.by_key.get(record.key) is not record:
-            continue
-        came = await _came(run, record)
-        if came is not None:
-            await _settle(run, record, *came)
+    async with run.reacting:
+        for record in [item for item in run.ledger.open_calls() if is_waiting(item)]:
+            if run.ledger.by_key.get(record.key) is not record:
+                continue
+            came = await _came(run, record)
+            if came is not None:
+                await _settle(run, record, *came)
 
 
 async def _came(run: Run, record: Record) -> tuple[Status, bytes, str, str] | None:

@@ -1,0 +1,202 @@
+"""Races and broken surroundings: slow appends, a store that is away, brains that die, gates that fail late."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from comity import CallFailed, Context, agent, tool
+from comity.core.errors import ComityError, StoreError
+from comity.journal.call import Permit
+from comity.journal.entry import Incarnated, Outcome
+from comity.journal.ports import ModelLimits, ModelRequest
+from comity.journal.protocol import Delta, Said, Start, Stepped
+from comity.journal.unit import Answer, StateWrite, Unit
+from comity.testing import ScriptedModel
+from stage import Stage, of
+
+DONE: list[str] = []
+GATES: dict[str, asyncio.Event] = {}
+MOOD: dict[str, Any] = {}
+
+echo = ScriptedModel(lambda messages: "never asked")
+
+
+@pytest.fixture(autouse=True)
+def an_empty_world() -> None:
+    DONE.clear()
+    GATES.clear()
+    MOOD.clear()
+
+
+@tool(effect="idempotent")
+async def put(n: int) -> int:
+    DONE.append(f"put {n}")
+    gate = GATES.get("put")
+    if gate is not None:
+        await gate.wait()
+    return n
+
+
+@tool(effect="read")
+async def look(n: int) -> int:
+    DONE.append(f"look {n}")
+    await asyncio.sleep(0)
+    return n
+
+
+@tool(effect="read")
+async def check(args: dict[str, Any], result: Any) -> bool:
+    gate = GATES.get("check")
+    if gate is not None:
+        await gate.wait()
+    return bool(MOOD.get("passes", True))
+
+
+@tool(effect="irreversible", once=["order"], once_per="tenant", verify=check)
+async def book(order: str) -> str:
+    DONE.append(f"book {order}")
+    return f"booked {order}"
+
+
+@tool(effect="irreversible", once=["order"], once_per="tenant")
+async def pay(order: str) -> str:
+    DONE.append(f"pay {order}")
+    gate = GATES.get("pay")
+    if gate is not None:
+        await gate.wait()
+    if MOOD.get("broken"):
+        raise RuntimeError("nobody knows")
+    return f"paid {order}"
+
+
+@agent
+async def listeners(ctx: Context) -> Any:
+    async def listen(n: int) -> Any:
+        if n:
+            await ctx.act(put, n=n)
+        return await ctx.wait_signal("go")
+
+    return sorted(await ctx.gather(*(listen(n) for n in range(4))))
+
+
+@agent(model=echo)
+async def thinker(ctx: Context) -> Any:
+    return (await ctx.think("hello")).text
+
+
+@agent(tools=[look])
+async def looker(ctx: Context) -> Any:
+    return await ctx.gather(*(ctx.act(look, n=n) for n in range(6)))
+
+
+@agent
+async def putter(ctx: Context) -> Any:
+    return await ctx.act(put, n=1)
+
+
+@agent
+async def payer(ctx: Context) -> Any:
+    return await ctx.act(pay, order="o")
+
+
+@agent
+async def booker(ctx: Context) -> Any:
+    try:
+        return await ctx.act(book, order="o")
+    except CallFailed as error:
+        return error.code
+
+
+def slow_commits(stage: Stage, seconds: float) -> None:
+    commit = stage.store.commit
+
+    async def slowly(units: Sequence[Unit]) -> Sequence[Answer]:
+        await stage.clock.sleep(seconds)
+        return await commit(units)
+
+    stage.store.commit = slowly  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("at", range(12))
+async def test_each_signal_is_given_once_however_slow_appends_are(at: int) -> None:
+    stage = Stage(listeners)
+    async with stage.node() as node:
+        slow_commits(stage, 0.05)
+        create = asyncio.ensure_future(node.create("listeners", None))
+        await stage.clock.advance(0.06 + at * 0.03)
+        task = await create
+        for n in range(4):
+            sending = asyncio.ensure_future(node.orders.signal(task, "go", n))
+            await stage.clock.advance(0.06)
+            await sending
+        assert await stage.ended(node, task) == [0, 1, 2, 3]
+    assert len(of(await stage.bodies(task), Outcome)) == 7
+    assert len(of(await stage.bodies(task), Incarnated)) <= 3
+
+
+class BrokenModel:
+    """A model whose stream breaks each time."""
+
+    def limits(self, model: str) -> ModelLimits:
+        return ModelLimits(100)
+
+    async def stream(self, permit: Permit, request: ModelRequest) -> AsyncIterator[Delta]:
+        DONE.append("asked")
+        raise ComityError("model_broken", "the connection was reset")
+        yield Delta("")
+
+
+class Dying:
+    """Brains that say a word and die."""
+
+    def __init__(self) -> None:
+        self.born = 0
+
+    async def start(self, row: Any, on_step: Any, on_gone: Any) -> Any:
+        self.born += 1
+        here = self
+
+        class Brain:
+            def send(self, message: Any) -> None:
+                if isinstance(message, Start):
+                    asyncio.get_running_loop().call_soon(self.die)
+
+            def die(self) -> None:
+                on_step(Stepped(0, said=(Said("", f"life {here.born}"),)))
+                on_gone("it crashed")
+
+            async def kill(self) -> None:
+                return None
+
+        return Brain()
+
+
+def failing(times: int, inner: Any) -> Any:
+    left = [times]
+
+    async def fail(*args: Any, **kwargs: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise StoreError("away", "the store is away")
+        return await inner(*args, **kwargs)
+
+    return fail
+
+
+class LateGate:
+    """A gate whose record of the outcome does not fit once."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.wrong = 1
+
+    async def judge(self, *args: Any) -> Any:
+        return await self.inner.judge(*args)
+
+    def settle(self, *args: Any) -> tuple[StateWrite, ...]:
+        self.wrong -= 1
+        return (StateWrite("reservation", "x", b"null", 7 if self.wrong >= 0 else None),)

@@ -138,6 +138,10 @@ async def _think_again(passage: Passage) -> bool:
     if passage.tries >= THOUGHTS_MAX:
         await conclude(passage, "not_happened", "kernel", (NOTHING, ()), record.unknown or "the model gave no answer")
         return False
+    over = passage.over_budget(is_counted=True)
+    if over is not None:
+        passage.run.ask_to_park(over.reason, over.detail)
+        return False
     body = Resolved(record.seq, "again", "kernel", generation=record.generation, cost=record.reserve)
     return await _allowed(passage, body, With(), starts=True)
 

@@ -65,13 +65,17 @@ class Passage:
         """Return the snapshot that gates judge by."""
         return self.run.view(self.spec)
 
-    def over_budget(self) -> Park | None:
-        """Return why the call would break the task's budget, counting everything that is reserved by now; else None."""
+    def over_budget(self, *, is_counted: bool = False) -> Park | None:
+        """Return why the call would break the task's budget, counting everything that is reserved by now; else None.
+
+        A call that is made again is counted already; what it may cost is not.
+        """
         run = self.run
         if not run.ledger.is_limited or self.cleans or not (self.acts or self.effect is not None):
             return None
         elapsed_s = (run.kernel.clock.wall_us() - run.row.created_us) / 1e6
-        return budget.over(run.ledger.budget, run.ledger.usage, self.budget_name, self.reserve, elapsed_s)
+        name = "" if is_counted else self.budget_name
+        return budget.over(run.ledger.budget, run.ledger.usage, name, self.reserve, elapsed_s)
 
     @property
     def is_stale(self) -> bool:

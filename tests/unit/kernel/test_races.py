@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from comity import CallFailed, Context, agent, tool
+from comity import Budget, CallFailed, Context, agent, tool
 from comity.core.errors import ComityError, StoreError
 from comity.journal.call import Permit
 from comity.journal.entry import Incarnated, Outcome
 from comity.journal.ports import ModelLimits, ModelRequest
 from comity.journal.protocol import Delta, Said, Start, Stepped
+from comity.journal.task import State
 from comity.journal.unit import Answer, StateWrite, Unit
 from comity.testing import ScriptedModel
 from stage import Stage, of
@@ -148,6 +149,18 @@ class BrokenModel:
         DONE.append("asked")
         raise ComityError("model_broken", "the connection was reset")
         yield Delta("")
+
+
+async def test_a_model_that_breaks_is_not_asked_again_beyond_the_budget() -> None:
+    stage = Stage(thinker)
+    async with stage.node() as node:
+        node.kernel.model = BrokenModel()
+        task = await node.create("thinker", None, budget=Budget(tokens=250))
+        row = await stage.until(node, task, State.PARKED, State.FAILED)
+        ledger = await node.orders.ledger(task)
+        held = ledger.used + ledger.reserved
+        assert held.tokens_in + held.tokens_out <= 250
+        assert row.reason == "over_budget"
 
 
 class Dying:

@@ -25,6 +25,7 @@ from comity.journal.entry import (
     Intent,
     Moved,
     Outcome,
+    Progressed,
     Received,
     Reopened,
     Resolved,
@@ -148,7 +149,7 @@ class Ledger:
     def apply(self, item: Entry, body: Body) -> None:
         """Fold one entry."""
         self.last_seq = item.seq
-        if type(body) is not Incarnated and type(body) is not Moved:
+        if type(body) not in _NO_FACTS:
             self.facts += 1
         handler = self._APPLY.get(type(body))
         if handler is not None:
@@ -401,6 +402,8 @@ class Ledger:
 
 
 NO_BUDGET = Budget()
+_NO_FACTS = frozenset({Incarnated, Moved, Progressed})
+"""What a brain that dies again and again can leave each time."""
 
 
 def _budget(value: dict[str, Any] | None) -> Budget:

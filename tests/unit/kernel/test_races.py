@@ -188,6 +188,19 @@ class Dying:
         return Brain()
 
 
+async def test_a_brain_that_dies_with_words_on_its_lips_is_not_started_for_ever() -> None:
+    """Promise P10: a task without progress is parked."""
+    stage = Stage(putter)
+    async with stage.node() as node:
+        node.kernel.brains = brains = Dying()  # type: ignore[assignment]
+        task = await node.create("putter", None)
+        for _ in range(20):
+            await stage.clock.advance(0.1)
+        assert brains.born < 10
+        row = await stage.until(node, task, State.PARKED)
+        assert row.reason == "stalled"
+
+
 def failing(times: int, inner: Any) -> Any:
     left = [times]
 

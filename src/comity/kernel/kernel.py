@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,7 +28,7 @@ from comity.kernel.journal import Journal, With
 from comity.kernel.lease import NodeLease
 from comity.kernel.ledger import Ledger
 from comity.kernel.open_gate import OpenGate, PassGate, PlainShaper
-from comity.kernel.patience import Patient
+from comity.kernel.patience import Patient, patiently
 from comity.kernel.run import Run
 from comity.kernel.stops import Stops
 
@@ -223,7 +224,7 @@ class Kernel:
             if tasks:
                 await asyncio.wait(tasks)
             self.lease.begin_anew(self.entropy.take(16))
-            await self.lease.register(*self._me)
+            await patiently(self.clock, lambda: self.lease.register(*self._me))
             self._poked.ring()
 
     async def _take(self) -> None:
@@ -278,14 +279,18 @@ class Kernel:
 
     async def _set_aside(self, run: Run, error: BaseException) -> None:
         """Park a task whose run broke, by a fault of ours or of its journal: a person sees why, and may resume it."""
-        row = await self.patient.task(run.row.id)
-        if row is None or (row.lease_id, row.epoch) != (run.row.lease_id, run.row.epoch):
-            return
-        journal = Journal(self.store, self.clock, row, Ledger(row.id, last_seq=row.last_seq))
         reason, detail = ParkReason.STALLED, f"{type(error).__name__}: {error}"[:2_000]
         moved = Moved(State.PARKED, reason, detail)
         transition = Transition(State.PARKED, reason, NEVER_US)
-        await journal.append([("", Kind.TASK, moved)], With(transition=transition))
+        is_parked = False
+        while not is_parked:
+            row = await self.patient.task(run.row.id)
+            if row is None or (row.lease_id, row.epoch) != (run.row.lease_id, run.row.epoch):
+                return
+            journal = Journal(self.store, self.clock, row, Ledger(row.id, last_seq=row.last_seq))
+            with suppress(Stopped):  # an append of the broken run has landed in between: look again
+                await journal.append([("", Kind.TASK, moved)], With(transition=transition))
+                is_parked = True
         self._tell_ended(run)
 
     async def _live(self, run: Run) -> None:
@@ -352,7 +357,8 @@ class Kernel:
             if left_s <= 0:
                 break
             await self.clock.sleep(min(left_s, 0.05))
-        await self.store.acknowledge_stop(self.lease.node, self.lease.lease_id, generation)
+        lease = self.lease
+        await patiently(self.clock, lambda: self.store.acknowledge_stop(lease.node, lease.lease_id, generation))
 
     def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

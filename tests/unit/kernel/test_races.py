@@ -213,6 +213,27 @@ def failing(times: int, inner: Any) -> Any:
     return fail
 
 
+async def test_a_stop_is_acknowledged_though_the_store_is_away_for_a_moment() -> None:
+    """Promise P9."""
+    stage = Stage(putter)
+    async with stage.node() as node:
+        stage.store.acknowledge_stop = failing(1, stage.store.acknowledge_stop)  # type: ignore[method-assign]
+        generation = await node.orders.stop("fleet")
+        await stage.clock.advance(5)
+        assert await node.orders.is_quiesced(generation)
+
+
+async def test_a_node_that_lost_its_lease_begins_anew_though_the_store_is_away_for_a_moment() -> None:
+    """Promise P10."""
+    stage = Stage(putter)
+    async with stage.node() as node:
+        await stage.store.declare_dead(node.kernel.lease.node)
+        stage.store.register = failing(1, stage.store.register)  # type: ignore[method-assign]
+        await stage.clock.advance(60)
+        task = await node.create("putter", None)
+        assert await stage.ended(node, task) == 1
+
+
 class LateGate:
     """A gate whose record of the outcome does not fit once."""
 
@@ -226,3 +247,41 @@ class LateGate:
     def settle(self, *args: Any) -> tuple[StateWrite, ...]:
         self.wrong -= 1
         return (StateWrite("reservation", "x", b"null", 7 if self.wrong >= 0 else None),)
+
+
+async def test_a_task_that_broke_while_it_committed_is_set_aside_all_the_same() -> None:
+    """Promise P10: no task is left running with nobody to run it."""
+    stage = Stage(listeners)
+    async with stage.node() as node:
+        commit, gate = stage.store.commit, asyncio.Event()
+
+        async def flush(units: Sequence[Unit]) -> Sequence[Answer]:
+            """As a flusher does: what was handed over is written, though nobody waits any more."""
+
+            async def write() -> Sequence[Answer]:
+                if any(type(entry.read()) is Outcome for unit in units for entry in unit.entries):
+                    await gate.wait()
+                return await commit(units)
+
+            return await asyncio.shield(asyncio.ensure_future(write()))
+
+        stage.store.commit = flush  # type: ignore[method-assign]
+        task = await node.create("listeners", None)
+        await stage.clock.advance(0.1)
+        run = node.kernel.runs[task]
+        row, asked = stage.store.task, asyncio.Event()
+
+        async def late(which: bytes) -> Any:
+            found = await row(which)
+            gate.set()
+            await stage.clock.settle()
+            return found
+
+        stage.store.task = late  # type: ignore[method-assign]
+        run._failure = RuntimeError("a fault of ours")
+        run.wake()
+        await stage.clock.settle()
+        stage.store.task = row  # type: ignore[method-assign]
+        await stage.clock.advance(3)
+        found = await node.orders.row(task)
+        assert (found.state, found.reason) == (State.PARKED, "stalled"), asked

@@ -70,9 +70,11 @@ class Stops:
         """Read what is stopped; tell whether that changed since."""
         row = await self._store.state(NAMESPACE, GENERATION)
         version = row.version if row else 0
-        if version == self._version:
+        if version <= self._version:
             return False
         rows = await self._store.states(NAMESPACE)
+        if version <= self._version:  # somebody else looked meanwhile, and saw more
+            return False
         self._scopes = {item.key: _why(item) for item in rows if item.key != GENERATION}
         self._version = version
         return True

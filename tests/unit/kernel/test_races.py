@@ -16,6 +16,7 @@ from comity.journal.ports import ModelLimits, ModelRequest
 from comity.journal.protocol import Delta, Said, Start, Stepped
 from comity.journal.task import State
 from comity.journal.unit import Answer, StateWrite, Unit
+from comity.kernel.stops import Stops
 from comity.testing import ScriptedModel
 from stage import Stage, of
 
@@ -232,6 +233,33 @@ async def test_a_node_that_lost_its_lease_begins_anew_though_the_store_is_away_f
         await stage.clock.advance(60)
         task = await node.create("putter", None)
         assert await stage.ended(node, task) == 1
+
+
+async def test_news_of_a_stop_are_not_forgotten_for_older_ones() -> None:
+    """Promise P9: two look at once, and the first to look is the last to hear."""
+    stage = Stage(putter)
+    async with stage.node() as node:
+        stops = Stops(node.kernel.patient)
+        await stops.refresh()
+        await node.orders.stop("agent:first")
+        states, gate = stage.store.states, asyncio.Event()
+
+        async def late(namespace: str, prefix: str = "") -> Any:
+            found = await states(namespace, prefix)
+            await gate.wait()
+            return found
+
+        stage.store.states = late  # type: ignore[method-assign]
+        first = asyncio.ensure_future(stops.refresh())
+        await stage.clock.settle()
+        stage.store.states = states  # type: ignore[method-assign]
+        generation = await node.orders.stop("agent:second")
+        await stops.refresh()
+        assert stops.over(("agent:second",))
+        gate.set()
+        await first
+        assert stops.over(("agent:second",))
+        assert stops.generation == generation
 
 
 class LateGate:

@@ -27,8 +27,7 @@ async def intend(passage: Passage) -> Verdict | None:
         if not run.kernel.lease.may_start():
             await run.kernel.wait_for_lease()
             return None
-        passage.is_meant = True
-        return passage.allowed
+        return _read(passage)
     if passage.spec is None or not passage.spec.once or passage.cleans:
         return await _write(passage, "", None)
     try:
@@ -37,6 +36,18 @@ async def intend(passage: Passage) -> Verdict | None:
         return Refuse(error.code, error.message, error.hint)
     act = once.Act(run.row.id, run.label(passage.asked.key), digest(passage.call.args), "held")
     return await _write(passage, key, act)
+
+
+def _read(passage: Passage) -> Verdict:
+    """Allow what needs no intent; a read is counted from now, since those under way count against the budget."""
+    over = passage.over_budget()
+    if over is not None:
+        return over
+    if passage.effect is not None and not passage.cleans:
+        passage.is_reading = True
+        passage.run.reading += 1
+    passage.is_meant = True
+    return passage.allowed
 
 
 async def _write(passage: Passage, key: str, act: once.Act | None) -> Verdict | None:

@@ -37,6 +37,7 @@ class Passage:
     allowed: Allow = field(default_factory=Allow)
     record: Record | None = None
     is_meant: bool = False
+    is_reading: bool = False
     again: bool = False
     child: NewTask | None = None
     carved: Budget | None = None
@@ -74,8 +75,10 @@ class Passage:
         if not run.ledger.is_limited or self.cleans or not (self.acts or self.effect is not None):
             return None
         elapsed_s = (run.kernel.clock.wall_us() - run.row.created_us) / 1e6
-        name = "" if is_counted else self.budget_name
-        return budget.over(run.ledger.budget, run.ledger.usage, name, self.reserve, elapsed_s)
+        name, usage = "" if is_counted else self.budget_name, run.ledger.usage
+        if run.reading:
+            usage.calls["read"] = usage.calls.get("read", 0) + run.reading
+        return budget.over(run.ledger.budget, usage, name, self.reserve, elapsed_s)
 
     @property
     def is_stale(self) -> bool:

@@ -46,8 +46,11 @@ async def mean_and_finish(passage: Passage) -> None:
             return
     if Kind(passage.call.kind).waits:
         await waits.begin(passage)
-    else:
+        return
+    try:
         await finish(passage)
+    finally:
+        passage.run.reading -= passage.is_reading
 
 
 async def finish(passage: Passage) -> None:

@@ -58,6 +58,7 @@ class Run:
         self.permits: dict[int, Permit] = {}
         self.starts: dict[int, float] = {}
         self.reacting = asyncio.Lock()
+        self.reading = 0
         self.persons: dict[int, str] = {}
         self.parking: Park | None = None
         self.is_draining = False

@@ -164,6 +164,15 @@ async def test_a_model_that_breaks_is_not_asked_again_beyond_the_budget() -> Non
         assert row.reason == "over_budget"
 
 
+async def test_reads_at_once_stay_within_their_budget() -> None:
+    stage = Stage(looker)
+    async with stage.node() as node:
+        task = await node.create("looker", None, budget=Budget(calls={"read": 3}))
+        row = await stage.until(node, task, State.PARKED, State.SUCCEEDED)
+        assert row.reason == "over_budget"
+    assert len(DONE) <= 3
+
+
 class Dying:
     """Brains that say a word and die."""
 

@@ -27,6 +27,7 @@ from comity.journal.spec import ToolSpec
 from comity.journal.task import TaskRow
 from comity.journal.unit import Answer, TaskSubject, Unit
 from comity.runtime.config import load_config
+from comity.runtime.hardening import die_with_parent
 from comity.runtime.log import set_up
 from comity.runtime.node import Node
 from comity.stores.open import open_store
@@ -173,5 +174,6 @@ async def main(folder: Path, plan: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     set_up()
+    die_with_parent(signal.SIGKILL, os.getppid())
     file = Path(sys.argv[1])
     asyncio.run(main(file.parent, json.loads(file.read_text())))

@@ -79,7 +79,10 @@ class TallyProcess:
     def __enter__(self) -> Tally:
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tally.server", str(self._file)], stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-m", "tally.server", str(self._file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
         )
         assert self._process.stdout is not None
         return Tally(int(self._process.stdout.readline()))
@@ -87,5 +90,6 @@ class TallyProcess:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()

@@ -18,7 +18,7 @@ from comity.journal.unit import Message, StateWrite
 from comity.kernel.journal import With
 from comity.kernel.ledger import Record
 from comity.kernel.passage import Passage
-from comity.kernel.settle import once_writes
+from comity.kernel.settle import once_writes, tell_late
 
 if TYPE_CHECKING:
     from comity.kernel.run import Run
@@ -107,6 +107,7 @@ async def conclude(
     value = await run.content(result[0], result[1])
     if not await _allowed(passage, body, With(state=writes, sends=sends, segments=result[1]), starts=again):
         return False
+    await tell_late(passage, writes)
     passage.again = again
     if not again:
         run.deliver(record, value)

@@ -120,8 +120,11 @@ async def _taken(passage: Passage, mine: once.Act, found: StateRow) -> Verdict:
     if first.digest != mine.digest:
         where = "in this task" if first.task == run.row.id else f"in task `{show_id(first.task)}`"
         reason = f"the same act was asked with other arguments {where} ({first.call})"
-        came = decode(await run.content(first.result)) if first.state == "done" else "not known yet"
+        came = decode(await run.content(first.result)) if first.state != "held" else "not known yet"
         return Refuse("other_arguments", reason, f"the first act came to: {came}; keep its arguments, or name another")
     if first.state == "held":
         return Wait("the same act is under way", on=f"{once.NAMESPACE}/{found.key}", seen=found.version)
+    if first.state == "unverified":
+        reason = f"the same act was done, and its result was not verified ({first.call})"
+        return Refuse("verification_failed", reason, "look at what the first act came to, or name another")
     return Redundant(await run.content(first.result), f"{show_id(first.task)}/{first.call}")

@@ -25,12 +25,15 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class Act(msgspec.Struct, frozen=True, array_like=True):
-    """What a business key stands for: who acts or acted, on which arguments, and what came of it."""
+    """What a business key stands for: who acts or acted, on which arguments, and what came of it.
+
+    `unverified`: it happened, and its verifier did not let the result pass.
+    """
 
     task: Id
     call: str
     digest: bytes
-    state: Literal["held", "done"]
+    state: Literal["held", "done", "unverified"]
     result: Payload = NOTHING
     until_us: int | None = None
 
@@ -72,7 +75,7 @@ def settled(key: str, act: Act | None) -> StateWrite:
 
 def is_over(act: Act, now_us: int) -> bool:
     """Tell whether the window of a finished act has passed."""
-    return act.state == "done" and act.until_us is not None and now_us >= act.until_us
+    return act.state != "held" and act.until_us is not None and now_us >= act.until_us
 
 
 def _at(value: Any, path: str, tool: str) -> Any:

@@ -7,10 +7,12 @@ that lost its task becomes evidence.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from comity.core.codec import canonical, decode, digest
-from comity.core.errors import Stopped
+from comity.core.errors import JournalError, Stopped
 from comity.journal.budget import NO_COST
 from comity.journal.call import Attempt, CallKey, Kind, Status
 from comity.journal.entry import Attempted, Outcome, Problem, Verified
@@ -20,6 +22,8 @@ from comity.kernel import children, evidence, once, waiters
 from comity.kernel.journal import With, Withheld
 from comity.kernel.passage import Passage
 
+WRITES_MAX = 10
+"""So often gates may change their mind about what goes with an outcome, because their own rows have changed."""
 KILLS_MAX = 3
 """A read whose hand dies so often is not tried again: its agent is told."""
 
@@ -40,9 +44,7 @@ async def settle(passage: Passage, attempt: Attempt) -> bool:
         if passage.record is None:
             await _settle_asked(passage, outcome, attempt, (*passage.segments, *segments))
             return True
-        writes, sends = await _writes(passage, attempt, result)
-        extra = With(state=writes, sends=sends, segments=segments)
-        await run.journal.append([(passage.asked.branch, passage.asked.kind, outcome)], extra)
+        await _append(passage, attempt, outcome, segments)
     except Stopped:
         await evidence.leave(passage, attempt)
         raise
@@ -53,6 +55,23 @@ async def settle(passage: Passage, attempt: Attempt) -> bool:
     else:
         run.deliver(passage.record, attempt.value)
     return True
+
+
+async def _append(passage: Passage, attempt: Attempt, outcome: Outcome, segments: tuple[Segment, ...]) -> None:
+    """Write an outcome with what gates and waiters are told; where a gate's record does not fit, ask it again.
+
+    Raises:
+        JournalError: it never fits.
+    """
+    run, item = passage.run, (passage.asked.branch, passage.asked.kind, outcome)
+    failed: object = None
+    for _ in range(WRITES_MAX):
+        writes, sends = await _writes(passage, attempt, outcome)
+        failed = await run.journal.append([item], With(state=writes, sends=sends, segments=segments))
+        if failed is None:
+            await tell_late(passage, writes)
+            return
+    raise JournalError("not_settled", f"the outcome of `{passage.call.name}` could not be recorded: {failed}")
 
 
 async def settle_at_once(passage: Passage, outcome: Outcome, value: bytes) -> None:
@@ -73,7 +92,13 @@ async def verify(passage: Passage, value: bytes) -> None:
         if looked is None and run.is_parking:
             return
         passed, reason = _passed(decode(looked[1]) if looked is not None and looked[0] else None)
-    await run.journal.append([("", Kind.TASK, Verified(record.seq, passed, reason))])
+    writes: tuple[StateWrite, ...] = ()
+    sends: tuple[Message, ...] = ()
+    if record.once:
+        writes, sends = await once_writes(passage, record.result, happened=True, passed=passed)
+    extra = With(state=writes, sends=sends)
+    await run.journal.append([("", Kind.TASK, Verified(record.seq, passed, reason))], extra)
+    await tell_late(passage, writes)
     run.deliver(record, value)
 
 
@@ -151,7 +176,7 @@ _STATUS = {"done": Status.DONE, "failed": Status.FAILED, "unknown": Status.UNKNO
 
 
 async def _writes(
-    passage: Passage, attempt: Attempt, result: Payload
+    passage: Passage, attempt: Attempt, outcome: Outcome
 ) -> tuple[tuple[StateWrite, ...], tuple[Message, ...]]:
     run, record = passage.run, passage.record
     assert record is not None
@@ -159,8 +184,8 @@ async def _writes(
     writes = [*run.kernel.authorize.settle(passage.call, attempt, view)]
     writes += run.kernel.admit.settle(passage.call, attempt, view)
     sends: tuple[Message, ...] = ()
-    if record.once and attempt.end != "unknown":
-        more, sends = await once_writes(passage, result, happened=attempt.end == "done")
+    if record.once and attempt.end != "unknown" and not outcome.held:
+        more, sends = await once_writes(passage, outcome.result, happened=attempt.end == "done")
         writes += more
     if record.cleans and attempt.end == "done" and _is_compensation(record.key):
         key = run.ledger.calls[record.cleans].once
@@ -171,7 +196,7 @@ async def _writes(
 
 
 async def once_writes(
-    passage: Passage, result: Payload, *, happened: bool
+    passage: Passage, result: Payload, *, happened: bool, passed: bool = True
 ) -> tuple[tuple[StateWrite, ...], tuple[Message, ...]]:
     """Return what marks the call's business key done, or frees it, and what tells those who wait for it."""
     record, run = passage.record, passage.run
@@ -181,9 +206,17 @@ async def once_writes(
         window = once.window_s(passage.spec.once_per) if passage.spec is not None else None
         until_us = None if window is None else run.kernel.clock.wall_us() + window * 1_000_000
         asked = digest(passage.call.args)
-        act = once.Act(run.row.id, run.label(record.key), asked, "done", result, until_us)
+        state: Literal["done", "unverified"] = "done" if passed else "unverified"
+        act = once.Act(run.row.id, run.label(record.key), asked, state, result, until_us)
     rows, sends = await waiters.told(run, f"{once.NAMESPACE}/{record.once}")
     return (once.settled(record.once, act), *rows), sends
+
+
+async def tell_late(passage: Passage, writes: tuple[StateWrite, ...]) -> None:
+    """Tell who began to wait for a business key while `writes` were on their way."""
+    for write in writes:
+        if write.namespace == once.NAMESPACE:
+            await waiters.tell_late(passage.run, f"{once.NAMESPACE}/{write.key}")
 
 
 def _is_compensation(key: CallKey) -> bool:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from comity import Budget, CallFailed, Context, agent, tool
+from comity import Budget, Context, agent, tool
 from comity.core.errors import ComityError, StoreError
 from comity.journal.call import Permit
-from comity.journal.entry import Incarnated, Outcome
+from comity.journal.entry import Incarnated, Intent, Outcome
 from comity.journal.ports import ModelLimits, ModelRequest
 from comity.journal.protocol import Delta, Said, Start, Stepped
 from comity.journal.task import State
@@ -109,7 +109,7 @@ async def payer(ctx: Context) -> Any:
 async def booker(ctx: Context) -> Any:
     try:
         return await ctx.act(book, order="o")
-    except CallFailed as error:
+    except ComityError as error:
         return error.code
 
 
@@ -271,6 +271,50 @@ async def test_news_of_a_stop_are_not_forgotten_for_older_ones() -> None:
         assert stops.generation == generation
 
 
+async def test_whoever_begins_to_wait_while_a_key_is_being_settled_is_told() -> None:
+    """No lost wake-up: the append that frees the key is slow, and the other task waits by then."""
+    GATES["pay"] = asyncio.Event()
+    stage = Stage(payer)
+    async with stage.node() as node:
+        first = await node.create("payer", None)
+        await stage.clock.advance(1)
+        commit, late = stage.store.commit, asyncio.Event()
+
+        async def slow(units: Sequence[Unit]) -> Sequence[Answer]:
+            settles = any(type(entry.read()) is Outcome for unit in units for entry in unit.entries)
+            if settles and units[0].subject.task == first:  # type: ignore[union-attr]
+                await late.wait()
+            return await commit(units)
+
+        stage.store.commit = slow  # type: ignore[method-assign]
+        GATES["pay"].set()
+        await stage.clock.advance(0.1)
+        second = await node.create("payer", None)
+        row = await stage.until(node, second, State.WAITING)
+        assert row.reason == "deferred"
+        late.set()
+        assert await stage.ended(node, first) == "paid o"
+        assert await stage.ended(node, second) == "paid o"
+    assert DONE == ["pay o"]
+
+
+@pytest.mark.parametrize("passes", [True, False])
+async def test_a_result_that_is_not_verified_yet_answers_nobody_else(passes: bool) -> None:
+    GATES["check"] = asyncio.Event()
+    MOOD["passes"] = passes
+    stage = Stage(booker)
+    async with stage.node() as node:
+        first = await node.create("booker", None)
+        await stage.clock.advance(1)
+        second = await node.create("booker", None)
+        await stage.clock.advance(1)
+        assert not (await node.orders.row(second)).state.ended
+        GATES["check"].set()
+        said = [await stage.ended(node, task) for task in (first, second)]
+    assert said == (["booked o"] * 2 if passes else ["verification_failed"] * 2)
+    assert DONE == ["book o"]
+
+
 class LateGate:
     """A gate whose record of the outcome does not fit once."""
 
@@ -284,6 +328,17 @@ class LateGate:
     def settle(self, *args: Any) -> tuple[StateWrite, ...]:
         self.wrong -= 1
         return (StateWrite("reservation", "x", b"null", 7 if self.wrong >= 0 else None),)
+
+
+async def test_an_outcome_is_not_delivered_unless_it_is_durable() -> None:
+    """Promise P6."""
+    stage = Stage(putter)
+    async with stage.node() as node:
+        node.kernel.admit = LateGate(node.kernel.admit)
+        task = await node.create("putter", None)
+        row = await stage.until(node, task, State.SUCCEEDED, State.PARKED)
+        intents, outcomes = of(await stage.bodies(task), Intent), of(await stage.bodies(task), Outcome)
+        assert row.state is State.PARKED or len(intents) == len(outcomes)
 
 
 async def test_a_task_that_broke_while_it_committed_is_set_aside_all_the_same() -> None:

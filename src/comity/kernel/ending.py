@@ -44,7 +44,7 @@ async def finish(run: Run) -> None:
             break
     if finished.traceback:
         run.kernel.log(finished.traceback, run.row.id)
-    run.is_over = True
+    run.leave_as(state, finished.code)
 
 
 async def park(run: Run) -> None:
@@ -98,7 +98,7 @@ async def _give_up(run: Run, items: list[Item], transition: Transition, guards: 
             await run.kernel.refresh_stops()
         run.mail()
         return False
-    run.is_over = True
+    run.leave_as(transition.state, transition.reason)
     return True
 
 
@@ -174,7 +174,7 @@ async def cancel(run: Run) -> None:
         transition=Transition(State.CANCELLED, "", incarnation=run.ledger.incarnation),
     )
     await run.journal.append([("", Kind.TASK, body)], extra)
-    run.is_over = True
+    run.leave_as(State.CANCELLED)
 
 
 async def _undo(run: Run) -> Record | None:

@@ -291,6 +291,7 @@ class Kernel:
             with suppress(Stopped):  # an append of the broken run has landed in between: look again
                 await journal.append([("", Kind.TASK, moved)], With(transition=transition))
                 is_parked = True
+        run.leave_as(State.PARKED, reason)
         self._tell_ended(run)
 
     async def _live(self, run: Run) -> None:

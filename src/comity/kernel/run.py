@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from comity.core.codec import Digest, digest
 from comity.core.errors import ComityError, Stopped
 from comity.core.ids import show_id
@@ -172,6 +174,11 @@ class Run:
         await self.kernel.clock.sleep(seconds)
         self._alarm_us = 0  # it may be early: the wall clock may have gone back
         self.wake()
+
+    def leave_as(self, state: State, reason: str = "") -> None:
+        """Take note that the task was given up in `state`; its row here says so too."""
+        self.row = msgspec.structs.replace(self.row, state=state, reason=reason)
+        self.is_over = True
 
     async def _leave(self) -> None:
         self.is_over = True

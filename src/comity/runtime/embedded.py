@@ -105,21 +105,23 @@ class Embedded:
     async def create(self, agent: str, goal: Any, **options: Unpack[Options]) -> Id:
         """Create a task of `agent` and have it taken at once."""
         task = await self.orders.create(self.loaded.program, agent, goal, **options)
+        if not options.get("dedupe"):
+            self._watched[task] = asyncio.get_running_loop().create_future()
         self.kernel.poke()
         return task
 
     async def left(self, task: Id) -> TaskRow:
         """Return a task's row once it has ended or is parked."""
         while True:
-            row = await self.orders.row(task)
+            told = self._watched.get(task)
+            if told is None:
+                told = self._watched[task] = asyncio.get_running_loop().create_future()
+                row = await self.orders.row(task)
+                if row.state.ended or row.state is State.PARKED:
+                    return row
+            row = await told
             if row.state.ended or row.state is State.PARKED:
                 return row
-            future = self._watched.get(task)
-            if future is None or future.done():
-                self._watched[task] = future = asyncio.get_running_loop().create_future()
-            row = await self.orders.row(task)
-            if not (row.state.ended or row.state is State.PARKED):
-                await future
 
     async def result(self, task: Id) -> Any:
         """Return an ended task's result.
@@ -139,9 +141,11 @@ class Embedded:
         return decode((await self.store.segments(row.tenant, [ended.result.sha256]))[0])
 
     def _on_ended(self, row: TaskRow) -> None:
-        future = self._watched.pop(row.id, None)
+        future = self._watched.get(row.id)
         if future is not None and not future.done():
             future.set_result(row)
+        if not row.state.ended:  # it may go on: whoever asks later looks into the store
+            self._watched.pop(row.id, None)
 
     def _router(self) -> ModelRouter:
         config = load_config(dict(os.environ))

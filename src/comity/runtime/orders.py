@@ -209,13 +209,13 @@ class Orders:
             UsageError: the scope is not stopped.
         """
         scope = stops.parse_scope(scope)
-        if await self._store.state(stops.NAMESPACE, scope) is None:
+        is_stopped = await self._store.state(stops.NAMESPACE, scope) is not None
+        if not is_stopped and not await self._parked_by(scope):  # else an earlier lift was cut off
             raise UsageError("not_stopped", f"`{scope}` is not stopped", hint="`comity stop --list` shows what is")
         generation = await self._stop_or_lift(scope, None)
-        for row in await self._all_parked():
-            if row.reason == ParkReason.STOPPED and scope in stops.scopes_of(row):
-                sender = f"lifted:{generation}"
-                await self._send(Message(row.id, sender, "order", "lifted", b"{}", Wakes.PARKED))
+        for row in await self._parked_by(scope):
+            sender = f"lifted:{generation}"
+            await self._send(Message(row.id, sender, "order", "lifted", b"{}", Wakes.PARKED))
         return generation
 
     async def is_quiesced(self, generation: int) -> bool:
@@ -237,13 +237,16 @@ class Orders:
         row = await self._store.state(stops.NAMESPACE, stops.GENERATION)
         return row.version if row is not None else 0
 
-    async def _all_parked(self) -> list[TaskRow]:
+    async def _parked_by(self, scope: str) -> list[TaskRow]:
+        """Return the tasks that this stop alone keeps parked, or kept."""
         found: list[TaskRow] = []
         before = b""
         while page := await self._store.tasks(TaskFilter(states=(State.PARKED,), before=before, limit=500)):
             found += page
             before = page[-1].id
-        return found
+        others = {row.key for row in await self._store.states(stops.NAMESPACE)} - {scope}
+        scopes = [(row, stops.scopes_of(row)) for row in found if row.reason == ParkReason.STOPPED]
+        return [row for row, its in scopes if scope in its and others.isdisjoint(its)]
 
     async def _open_row(self, task: Id) -> TaskRow:
         row = await self.row(task)

@@ -1,0 +1,120 @@
+"""Late words and long breaths: leases lost in the middle of things, lifts cut off, forks that start again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from comity import Context, agent, tool
+from comity.core.codec import canonical
+from comity.core.errors import UsageError
+from comity.journal.task import State
+from comity.journal.unit import Message, OperatorSubject, Unit, Wakes
+from comity.kernel.fork import Changes
+from stage import Stage
+
+DONE: list[str] = []
+GATES: dict[str, asyncio.Event] = {}
+
+
+@pytest.fixture(autouse=True)
+def an_empty_world() -> None:
+    DONE.clear()
+    GATES.clear()
+
+
+@tool(effect="idempotent")
+async def unbranch(args: dict[str, Any], result: Any) -> None:
+    DONE.append("unbranch")
+    if "unbranch" in GATES:
+        await GATES["unbranch"].wait()
+
+
+@tool(effect="reversible", compensate=unbranch)
+async def branch(n: int) -> None:
+    DONE.append("branch")
+
+
+@tool(effect="idempotent")
+async def count() -> int:
+    DONE.append("count")
+    return len(DONE)
+
+
+@tool(effect="irreversible")
+async def announce() -> None:
+    DONE.append("announce")
+    raise RuntimeError("nobody knows")
+
+
+@agent
+async def brancher(ctx: Context) -> None:
+    await ctx.act(branch, n=1)
+    await ctx.wait_signal("go")
+
+
+@agent
+async def counter(ctx: Context) -> Any:
+    await ctx.now()
+    first = await ctx.act(count)
+    await ctx.wait_signal("go")
+    return [first, await ctx.act(count)]
+
+
+@agent
+async def announcer(ctx: Context) -> None:
+    await ctx.act(announce)
+
+
+async def test_a_rehearsed_fork_that_starts_again_goes_on_with_the_next_answer() -> None:
+    stage = Stage(counter)
+    async with stage.node() as node:
+        origin = await node.create("counter", None)
+        await stage.until(node, origin, State.WAITING)
+        await node.orders.signal(origin, "go")
+        assert await stage.ended(node, origin) == [1, 2]
+        fork, _ = await node.orders.fork(origin, 2, Changes())
+        await stage.until(node, fork, State.WAITING)
+    async with stage.node() as node:
+        await node.orders.signal(fork, "go")
+        assert await stage.ended(node, fork) == [1, 2]
+
+
+async def test_a_lift_that_was_cut_off_can_be_made_again() -> None:
+    """Promise P9: no task stays parked by a stop that is no more."""
+    stage = Stage(counter)
+    async with stage.node() as node:
+        await node.orders.stop("fleet")
+        task = await node.create("counter", None)
+        await stage.until(node, task, State.PARKED)
+        send = node.orders._send
+
+        async def cut_off(message: Message) -> None:
+            raise KeyboardInterrupt
+
+        node.orders._send = cut_off  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            await node.orders.lift("fleet")
+        node.orders._send = send  # type: ignore[method-assign]
+        await node.orders.lift("fleet")
+        await stage.until(node, task, State.WAITING)
+        with pytest.raises(UsageError, match="not stopped"):
+            await node.orders.lift("fleet")
+
+
+async def test_what_a_late_result_cost_is_charged() -> None:
+    """Promise P1: evidence is call, result and cost."""
+    stage = Stage(announcer)
+    async with stage.node() as node:
+        task = await node.create("announcer", None)
+        await stage.until(node, task, State.PARKED)
+        (doubt,) = await node.orders.in_doubt(task)
+        late = {"call": doubt.seq, "attempt": 1, "epoch": 1, "end": "done", "result": None, "error": ""}
+        value = canonical({**late, "cost": [10, 5, 7]})
+        message = Message(task, "evidence:1", "evidence", str(doubt.seq), value, Wakes.PARKED)
+        await stage.store.commit([Unit(OperatorSubject("former owner"), sends=(message,))])
+        await stage.until(node, task, State.SUCCEEDED)
+        used = (await node.orders.ledger(task)).used
+    assert (used.tokens_in, used.tokens_out, used.usd_micro) == (10, 5, 7)

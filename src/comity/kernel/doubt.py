@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from comity.core.codec import canonical, decode
+from comity.journal.budget import NO_COST, Cost
 from comity.journal.call import Kind
 from comity.journal.entry import Attempted, Body, Resolved
 from comity.journal.segment import NOTHING, Payload, Segment
@@ -84,12 +85,17 @@ async def settled_by_evidence(passage: Passage) -> bool:
     if found is None or found.end == "unknown":
         return False
     verdict = "happened" if found.end == "done" else "not_happened"
-    await conclude(passage, verdict, f"evidence of epoch {found.epoch}", (found.result, ()), found.error)
+    await conclude(passage, verdict, f"evidence of epoch {found.epoch}", (found.result, ()), found.error, found.cost)
     return True
 
 
 async def conclude(
-    passage: Passage, verdict: str, by: str, result: tuple[Payload, tuple[Segment, ...]], note: str = ""
+    passage: Passage,
+    verdict: str,
+    by: str,
+    result: tuple[Payload, tuple[Segment, ...]],
+    note: str = "",
+    cost: Cost = NO_COST,
 ) -> bool:
     """Write how a doubt ended, and deliver it unless the call is to be performed again."""
     run, record = passage.run, passage.record
@@ -99,7 +105,7 @@ async def conclude(
     word: Literal["again", "happened", "not_happened"] = "not_happened"
     if again or verdict == "happened":
         word = "again" if again else "happened"
-    body = Resolved(record.seq, word, by, result[0], record.generation + 1 if again else 0, note)
+    body = Resolved(record.seq, word, by, result[0], record.generation + 1 if again else 0, note, cost)
     writes: tuple[StateWrite, ...] = ()
     sends: tuple[Message, ...] = ()
     if record.once and not again:

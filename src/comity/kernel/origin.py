@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from comity.core.codec import digest
 from comity.core.ids import Id, show_id
 from comity.journal.call import Status
-from comity.journal.entry import Created
+from comity.journal.entry import Created, Outcome
 from comity.journal.verdict import Redundant, Refuse, Verdict
 from comity.kernel.ledger import Ledger
 from comity.kernel.passage import Passage
@@ -35,6 +35,7 @@ async def answer(passage: Passage) -> Verdict:
     assert created is not None
     if run.origin_ledger is None:
         run.origin_ledger = Ledger(created.forked_from).replay(await run.kernel.patient.load(created.forked_from))
+        run.answered.update(await _answered_before(run, created.forked_from))
     asked = digest(passage.call.args)
     for record in run.origin_ledger.calls.values():
         same = record.key.name == passage.call.name and record.digest == asked and record.seq not in run.answered
@@ -47,3 +48,13 @@ async def answer(passage: Passage) -> Verdict:
         "fork with --live to perform effects",
         "never",
     )
+
+
+async def _answered_before(run: Run, origin: Id) -> list[int]:
+    """Return the origin's calls with which earlier lives of this fork were answered."""
+    whose, found = f"{show_id(origin)}/", []
+    for item in await run.kernel.patient.load(run.row.id):
+        body = item.read() if item.phase == "outcome" else None
+        if isinstance(body, Outcome) and body.same_as.startswith(whose):
+            found.append(int(body.same_as.removeprefix(whose)))
+    return found

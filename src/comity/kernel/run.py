@@ -84,11 +84,13 @@ class Run:
         self._unanswered = 0
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_us = 0
+        self._living: asyncio.Task[None] | None = None
 
     # What the run does, from take to release
 
     async def live(self) -> None:
         """Run the task until it has ended, waits, is parked, or is lost."""
+        self._living = asyncio.current_task()
         try:
             await opening.open_run(self)
             while not self.is_over:
@@ -97,6 +99,10 @@ class Run:
                     await self._changed.wait()
                 self._changed.clear()
         except Stopped:
+            self.is_lost = True
+        except asyncio.CancelledError:
+            if not self.journal.is_lost:
+                raise
             self.is_lost = True
         finally:
             await self._leave()
@@ -366,7 +372,8 @@ class Run:
         """Take note that the task has another owner: nothing more is appended, results under way become evidence."""
         self.journal.is_lost = True
         self._failure = self._failure or Stopped("the node's lease was lost")
-        self.wake()
+        if self._living is not None:
+            self._living.cancel()  # it may look at what takes long, a compensation say
 
     def started(self, permit: Permit) -> None:
         """Remember an attempt that may be running."""

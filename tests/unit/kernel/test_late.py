@@ -68,6 +68,24 @@ async def announcer(ctx: Context) -> None:
     await ctx.act(announce)
 
 
+async def test_a_compensation_that_hangs_keeps_no_node_from_beginning_anew() -> None:
+    """Promises P1 and P10: the lease was lost while a cancelled task was undone."""
+    GATES["unbranch"] = asyncio.Event()
+    stage = Stage(brancher, counter)
+    async with stage.node() as node:
+        task = await node.create("brancher", None)
+        await stage.until(node, task, State.WAITING)
+        await node.orders.cancel(task)
+        await stage.clock.advance(1)
+        assert DONE == ["branch", "unbranch"]
+        await stage.store.declare_dead(node.kernel.lease.node)
+        await stage.clock.advance(60)
+        other = await node.create("counter", None)
+        await stage.until(node, other, State.WAITING)
+        GATES["unbranch"].set()
+        await stage.until(node, task, State.CANCELLED)
+
+
 async def test_a_rehearsed_fork_that_starts_again_goes_on_with_the_next_answer() -> None:
     stage = Stage(counter)
     async with stage.node() as node:

@@ -32,7 +32,7 @@ async def begin(passage: Passage) -> None:
     run, call = passage.run, passage.call
     args = decode(call.args) or {}
     seconds = args.get("seconds", args.get("timeout_s"))
-    until_us = None if seconds is None else run.kernel.clock.wall_us() + int(seconds * 1_000_000)
+    until_us = None if seconds is None else _after_us(run, seconds)
     on = str(args.get("task", "")) if call.kind == Kind.CHILD else ""
     waiting = Waiting(0, _CONDITIONS[Kind(call.kind)], passage.asked_entry(), 0, until_us, on)
     if call.kind == Kind.HUMAN:
@@ -40,6 +40,11 @@ async def begin(passage: Passage) -> None:
     else:
         await run.journal.ride(call.branch, call.kind, waiting, passage.segments)
     await react(run)
+
+
+def _after_us(run: Run, seconds: float) -> int:
+    now_us = run.kernel.clock.wall_us()
+    return now_us + int(min(seconds * 1e6, NEVER_US - now_us))
 
 
 async def _ask(passage: Passage, waiting: Waiting, args: dict[str, object]) -> None:

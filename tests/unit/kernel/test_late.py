@@ -136,3 +136,18 @@ async def test_what_a_late_result_cost_is_charged() -> None:
         await stage.until(node, task, State.SUCCEEDED)
         used = (await node.orders.ledger(task)).used
     assert (used.tokens_in, used.tokens_out, used.usd_micro) == (10, 5, 7)
+
+
+@agent
+async def eternal(ctx: Context) -> str:
+    await ctx.sleep(1e300)
+    return "?"
+
+
+async def test_a_wait_beyond_all_time_is_a_wait() -> None:
+    stage = Stage(eternal)
+    async with stage.node() as node:
+        task = await node.create("eternal", None)
+        row = await stage.until(node, task, State.WAITING, State.FAILED, State.PARKED)
+        assert (row.state, row.reason) == (State.WAITING, "timer")
+        assert row.not_before_us < 2**63

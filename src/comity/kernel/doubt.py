@@ -124,11 +124,11 @@ async def _allowed(passage: Passage, body: Body, extra: With, *, starts: bool) -
     """Append; where an attempt is to start, under the stop guard. False where the task is stopped."""
     run = passage.run
     while True:
-        if starts:
-            passage.expect_start()
         guards = (run.kernel.stops.guard,) if starts else ()
         failed = await run.journal.append(
-            [("", Kind.TASK, body)], With(guards, extra.state, sends=extra.sends, segments=extra.segments)
+            [("", Kind.TASK, body)],
+            With(guards, extra.state, sends=extra.sends, segments=extra.segments),
+            passage.expect_start if starts else None,
         )
         if failed is None:
             return True

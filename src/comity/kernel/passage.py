@@ -99,6 +99,7 @@ class Passage:
 
     def withheld(self) -> Park | None:
         """Return why the call must not be meant after all, when its append's turn has come; else None."""
+        self.expect_start()
         return Park("dropped", "nobody wants the call any more") if self.is_dropped else self.over_budget()
 
     def asked_entry(self) -> Asked:
@@ -112,7 +113,10 @@ class Passage:
         return self.call.args
 
     def expect_start(self) -> None:
-        """Count the permit from now: the append that allows an attempt is about to be sent; a stop waits for it."""
+        """Count the permit from now: the append that allows an attempt is about to be sent; a stop waits for it.
+
+        Asked when the append's turn has come: a queue of appends that is longer than a permit must not outlast all.
+        """
         self.since_s = self.run.kernel.clock.monotonic_s()
         self.run.starts[id(self)] = self.expires_s
 

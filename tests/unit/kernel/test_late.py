@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from comity import Context, agent, tool
 from comity.core.codec import canonical
 from comity.core.errors import UsageError
 from comity.journal.task import State
-from comity.journal.unit import Message, OperatorSubject, Unit, Wakes
+from comity.journal.unit import Answer, Message, OperatorSubject, Unit, Wakes
 from comity.kernel.fork import Changes
 from stage import Stage
 
@@ -151,3 +152,24 @@ async def test_a_wait_beyond_all_time_is_a_wait() -> None:
         row = await stage.until(node, task, State.WAITING, State.FAILED, State.PARKED)
         assert (row.state, row.reason) == (State.WAITING, "timer")
         assert row.not_before_us < 2**63
+
+
+@agent
+async def crowd(ctx: Context) -> Any:
+    return len(await ctx.gather(*(ctx.act(count) for _ in range(30))))
+
+
+async def test_a_queue_of_appends_that_is_longer_than_a_permit_comes_to_its_end() -> None:
+    """Promise P10: thirty intents of 0.1 s each, and permits of one second."""
+    stage = Stage(crowd)
+    async with stage.node() as node:
+        commit = stage.store.commit
+
+        async def slowly(units: Sequence[Unit]) -> Sequence[Answer]:
+            await stage.clock.sleep(0.1)
+            return await commit(units)
+
+        task = await node.create("crowd", None)
+        stage.store.commit = slowly  # type: ignore[method-assign]
+        await stage.until(node, task, State.SUCCEEDED, seconds=30)
+    assert len(DONE) == 30

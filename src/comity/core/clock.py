@@ -27,6 +27,9 @@ class Clock(Protocol):
         ...
 
 
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class SystemClock:
     """The machine's own clocks."""
 
@@ -35,8 +38,8 @@ class SystemClock:
         return time.time_ns() // 1_000
 
     def monotonic_s(self) -> float:
-        """Return seconds of CLOCK_MONOTONIC."""
-        return time.monotonic()
+        """Return seconds of CLOCK_BOOTTIME, which counts while the machine sleeps; elsewhere CLOCK_MONOTONIC."""
+        return time.clock_gettime(_CLOCK)
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""

@@ -71,9 +71,10 @@ async def settled_by_person(passage: Passage) -> bool:
     if said is None:
         return False
     payload, segments = await run.journal.keep(canonical(said.get("result")))
-    await conclude(
-        passage, str(said["verdict"]), str(said.get("by", "")), (payload, segments), str(said.get("note", ""))
-    )
+    verdict = str(said["verdict"])
+    if verdict == "again" and run.ledger.cancel_asked:
+        verdict = "not_happened"  # nothing is performed for a cancelled task
+    await conclude(passage, verdict, str(said.get("by", "")), (payload, segments), str(said.get("note", "")))
     return True
 
 

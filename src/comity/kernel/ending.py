@@ -15,7 +15,7 @@ from comity.journal.task import ParkReason, State, Wake
 from comity.journal.unit import Guard, InboxSeen, Message, OperatorSubject, Transition, Unit, Wakes
 from comity.journal.verdict import Park
 from comity.kernel import budget, session, waits
-from comity.kernel.doubt import compensate
+from comity.kernel.doubt import compensate, settled_by_evidence, settled_by_person
 from comity.kernel.journal import Item, With
 from comity.kernel.ledger import Record
 from comity.kernel.opening import passage_again
@@ -167,6 +167,11 @@ async def cancel(run: Run) -> None:
         detail = f"call {blocked.seq} `{blocked.key.name}` could not be undone"
         await _move(run, State.PARKED, ParkReason.COMPENSATION_BLOCKED, detail, NEVER_US)
         return
+    held = await _held_in_doubt(run)
+    if held is not None:
+        detail = f"call {held.seq}: `{held.key.name}` holds a business key that others may wait for"
+        await _move(run, State.PARKED, ParkReason.IN_DOUBT, detail, NEVER_US)
+        return
     body = Ended(State.CANCELLED, in_doubt=_in_doubt(run))
     extra = With(
         state=waits.withdrawn(run),
@@ -188,6 +193,16 @@ async def _undo(run: Run) -> Record | None:
     for record in sorted(done, key=lambda item: item.seq, reverse=True):
         if not await compensate(run, record, await passage_again(run, record)):
             return record
+    return None
+
+
+async def _held_in_doubt(run: Run) -> Record | None:
+    """Return a call in doubt that holds a business key, unless somebody has told by now how it ended."""
+    for record in run.ledger.open_calls():
+        if record.in_doubt and record.once and not record.compensated:
+            passage = await passage_again(run, record)
+            if not await settled_by_evidence(passage) and not await settled_by_person(passage):
+                return record
     return None
 
 

@@ -286,3 +286,24 @@ async def test_a_read_that_fails_is_told_and_leaves_no_doubt() -> None:
         await stage.until(node, task, State.FAILED)
     (outcome,) = of(await stage.bodies(task), Outcome)
     assert outcome.problem.code == "failed"
+
+
+async def test_a_cancelled_task_rests_until_it_is_known_how_the_act_ended_whose_key_it_holds() -> None:
+    """Promise P2: in doubt holds the key, and a person can settle it."""
+    TROUBLE["pay"] = ["after"]
+    stage = Stage(twice)
+    same = {"order": {"id": 7, "usd": 10}}
+    async with stage.node() as node:
+        first = await node.create("twice", [same])
+        await stage.until(node, first, State.PARKED)
+        second = await node.create("twice", [same])
+        await stage.until(node, second, State.WAITING)
+        await node.orders.cancel(first)
+        await stage.clock.advance(5)
+        row = await stage.until(node, first, State.PARKED)
+        assert row.reason == "in_doubt"
+        (doubt,) = await node.orders.in_doubt(first)
+        await node.orders.resolve(first, doubt.seq, "again")
+        await stage.until(node, first, State.CANCELLED)
+        assert await stage.ended(node, second) == ["paid 7"]
+    assert DONE == ["pay", "pay"]

@@ -144,7 +144,7 @@ class Embedded:
         future = self._watched.get(row.id)
         if future is not None and not future.done():
             future.set_result(row)
-        if not row.state.ended:  # it may go on: whoever asks later looks into the store
+        if row.state not in (State.SUCCEEDED, State.CANCELLED):  # it may go on: whoever asks later looks into the store
             self._watched.pop(row.id, None)
 
     def _router(self) -> ModelRouter:

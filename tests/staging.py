@@ -97,7 +97,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(file: str, *, lock_fd: int = -1, hand_env: tuple[str, ...] = ()) -> AsyncIterator[Stage]:
+async def staged(
+    file: str, *, lock_fd: int = -1, hand_env: tuple[str, ...] = (), secrets: tuple[str, ...] = ()
+) -> AsyncIterator[Stage]:
     """Start what serves `file`; end all of it."""
     lines: list[tuple[str, str]] = []
     zygotes = Zygotes(ZygoteSettings(lambda who, line: lines.append((who, line)), hand_env, lock_fd))
@@ -105,7 +107,7 @@ async def staged(file: str, *, lock_fd: int = -1, hand_env: tuple[str, ...] = ()
     async def file_of(task: Id) -> str:
         return file
 
-    stage = Stage(file, zygotes, ProcessHands(zygotes, file_of), None, lines, None)  # type: ignore[arg-type]
+    stage = Stage(file, zygotes, ProcessHands(zygotes, file_of, secrets), None, lines, None)  # type: ignore[arg-type]
     try:
         stage.program = await zygotes.describe(file)
         stage.brains = ProcessBrains(zygotes, stage)

@@ -7,6 +7,9 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
+import msgspec
+
+from comity.core.codec import canonical
 from comity.core.errors import ComityError, HandsError
 from comity.core.ids import Id, show_id
 from comity.journal.call import Attempt, Call, CallContext, Permit
@@ -21,6 +24,10 @@ FileOf = Callable[[Id], Awaitable[str]]
 
 log = logging.getLogger("comity.runtime")
 
+MASK = "[hidden]"
+SECRET_CHARS_MIN = 8
+"""Shorter values of `hand_env` are not taken for secrets: masking them would tear results apart."""
+
 
 class ProcessHands:
     """Performs tools in hand processes. `pids` tells the hand of each task that has one.
@@ -28,7 +35,9 @@ class ProcessHands:
     A hand is forked at a task's first call, kept for the next, and ended by `release` when the task leaves the node.
     """
 
-    def __init__(self, zygotes: Zygotes, file_of: FileOf) -> None:
+    def __init__(self, zygotes: Zygotes, file_of: FileOf, secrets: tuple[str, ...] = ()) -> None:
+        """Fork hands from `zygotes`; `secrets`, which hands are configured with, are masked in what tools say."""
+        self._masks = [(text, canonical(text)[1:-1]) for text in secrets]
         self._zygotes = zygotes
         self._file_of = file_of
         self._links: dict[Id, asyncio.Task[HandLink]] = {}
@@ -39,7 +48,20 @@ class ProcessHands:
     async def perform(self, permit: Permit, call: Call, tool: ToolSpec, on_progress: OnProgress) -> Attempt:
         """Perform one attempt in the task's hand; a hand that dies under it ends it `unknown`, whatever its class."""
         context = CallContext(show_id(permit.task), permit.key, permit.attempt, tool.name)
-        return await self._ordered(permit, Perform(0, tool.name, call.args, context, permit.expires_s), on_progress)
+        order = Perform(0, tool.name, call.args, context, permit.expires_s)
+        if not self._masks:
+            return await self._ordered(permit, order, on_progress)
+        attempt = await self._ordered(permit, order, lambda text, part: on_progress(self._hidden(text), part))
+        value = attempt.value
+        for _, spelt in self._masks:
+            value = value.replace(spelt, MASK.encode())
+        return msgspec.structs.replace(attempt, value=value, error=self._hidden(attempt.error))
+
+    def _hidden(self, text: str) -> str:
+        """Return `text` without secrets: neither brain nor journal may see one (promise P5)."""
+        for secret, _ in self._masks:
+            text = text.replace(secret, MASK)
+        return text
 
     async def cancel(self, permit: Permit) -> None:
         """End a running attempt and return when it is over: its hand ends too where the tool cannot be interrupted."""

@@ -23,7 +23,7 @@ from comity.runtime.brains import ProcessBrains
 from comity.runtime.burial import address_of, bury, host_name
 from comity.runtime.collecting import COLLECT_AT
 from comity.runtime.config import Config
-from comity.runtime.hands import ProcessHands
+from comity.runtime.hands import SECRET_CHARS_MIN, ProcessHands
 from comity.runtime.hardening import allow_many_descriptors, hide_from_neighbours
 from comity.runtime.nodelock import NodeLock, lock_path
 from comity.runtime.output import OnLine
@@ -75,10 +75,14 @@ class Node:
         self._environment = environment
         self._listener = listener or LogListener()
         self._lock = NodeLock.acquire(lock_path(config.make_home(), self.id))
-        settings = ZygoteSettings(on_line or _say, config.sections.node.hand_env, self._lock.fileno())
+        names = config.sections.node.hand_env
+        secrets = tuple(environment[name] for name in names if len(environment.get(name, "")) >= SECRET_CHARS_MIN)
+        logs.hide(secrets)
+        tell = on_line or _say
+        settings = ZygoteSettings(lambda who, line: tell(who, logs.redacted(line)), names, self._lock.fileno())
         self.zygotes = Zygotes(settings)
         self.programs = LivePrograms(self.patient, self.zygotes.describe, config)
-        self.hands = ProcessHands(self.zygotes, self._file_of)
+        self.hands = ProcessHands(self.zygotes, self._file_of, secrets)
         self.brains = ProcessBrains(self.zygotes, self.programs)
         self.models = ModelRouter(
             config.model_settings,

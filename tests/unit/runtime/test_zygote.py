@@ -183,3 +183,24 @@ async def test_a_frozen_hand_still_holds_the_lock_of_its_node(file: str, tmp_pat
         assert not is_free(lock.path)
     await wait_until(lambda: is_gone(pid))
     await wait_until(lambda: is_free(lock.path))
+
+
+async def test_a_secret_that_a_tool_returns_or_raises_reaches_neither_brain_nor_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise P5."""
+    secret = 'tok"en-of-the-shop'
+    monkeypatch.setenv("SHOP_TOKEN", secret)
+    source = """
+@tool(effect="idempotent")
+async def leak() -> dict[str, str]:
+    return {"said": "the token is " + os.environ["SHOP_TOKEN"]}
+
+@tool(effect="idempotent")
+async def fail() -> None:
+    raise RuntimeError("no such user: " + os.environ["SHOP_TOKEN"])
+"""
+    file = write(tmp_path / "leaky.py", source)
+    async with staged(file, hand_env=("SHOP_TOKEN",), secrets=(secret,)) as stage:
+        assert (await stage.perform("leak")).value == b'{"said":"the token is [hidden]"}'
+        assert (await stage.perform("fail")).error == "RuntimeError: no such user: [hidden]"

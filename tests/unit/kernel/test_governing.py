@@ -53,6 +53,11 @@ async def worker(ctx: Context) -> Any:
     return found
 
 
+@agent(tools=[put])
+async def hasty(ctx: Context) -> Any:
+    return await ctx.gather(*(ctx.act(put, n=n) for n in range(int(ctx.goal))))
+
+
 @agent(model=echo)
 async def thinker(ctx: Context) -> str:
     return (await ctx.think("x" * 400)).text
@@ -220,3 +225,41 @@ async def test_a_paused_task_rests_across_a_restart_and_goes_on_when_resumed() -
         await node.orders.resume(task)
         assert await stage.ended(node, task) == [0, 1, 2]
     assert DONE == ["put 0", "put 1", "put 2"]
+
+
+async def test_a_stop_between_an_intent_and_its_attempt_waits_for_the_permit_and_starts_nothing() -> None:
+    """Promise P9: the intent is durable, its call not yet under way, and somebody stops the fleet."""
+    stage = Stage(worker)
+    seen: list[bool] = []
+    commit = stage.store.commit
+    async with stage.node() as node:
+
+        async def commit_then_stop(units: Any) -> Any:
+            answers = await commit(units)
+            if not seen and any(entry.phase == "intent" for unit in units for entry in unit.entries):
+                seen.append(False)
+                generation = await node.orders.stop("fleet")
+                await node.kernel.refresh_stops()
+                await stage.clock.settle()
+                seen[0] = await node.orders.is_quiesced(generation)
+            return answers
+
+        stage.store.commit = commit_then_stop  # type: ignore[method-assign]
+        task = await node.create("worker", 1)
+        await stage.until(node, task, State.PARKED)
+        assert seen == [False]
+        assert DONE == []
+        await node.orders.lift("fleet")
+        assert await stage.ended(node, task) == [0]
+    assert DONE == ["put 0"]
+
+
+async def test_calls_made_at_once_do_not_overshoot_the_budget_together() -> None:
+    stage = Stage(hasty)
+    async with stage.node() as node:
+        task = await node.create("hasty", 6, budget=Budget(calls={"idempotent": 2}))
+        assert (await stage.until(node, task, State.PARKED)).reason == "over_budget"
+        assert len(DONE) == 2
+        await node.orders.resume(task, {"calls": {"idempotent": 6}})
+        assert await stage.ended(node, task) == [0, 1, 2, 3, 4, 5]
+    assert sorted(DONE) == [f"put {n}" for n in range(6)]

@@ -56,7 +56,8 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
 
     A model call's `args` hold `model`, `head` (hex), `tools` and `params`; its context is `base` (a head that the
     kernel knows, or the empty one) extended by `segments` (messages as canonical JSON), and must come out as that
-    head.
+    head. One that came in by the gateway also has `wire` (the name of its format) and `rest` (the request's other
+    fields, as text); its segments are messages as the program wrote them.
     """
 
     branch: str
@@ -90,13 +91,15 @@ AttemptEnd = Literal["done", "failed", "unknown", "expired"]
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
     """How an attempt ended: `done`, `failed` (known not to have happened), `unknown`, or `expired` (never started).
 
-    `value` is canonical JSON, `error` a sentence for the agent.
+    `value` is canonical JSON, `error` a sentence for the agent; `code` and `hint` say more where the device did.
     """
 
     end: AttemptEnd
     value: bytes = b"null"
     error: str = ""
     cost: Cost = NO_COST
+    code: str = ""
+    hint: str = ""
 
 
 class Status(StrEnum):

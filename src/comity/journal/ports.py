@@ -12,7 +12,7 @@ from comity.core.ids import Id
 from comity.journal.budget import Budget, Cost, Grant, Usage
 from comity.journal.call import Attempt, Call, Permit
 from comity.journal.entry import Entry, Logged
-from comity.journal.protocol import Delta, Stepped, ToBrain
+from comity.journal.protocol import Delta, Stepped, Streamed, ToBrain
 from comity.journal.segment import Segment
 from comity.journal.spec import Program, ToolSpec
 from comity.journal.task import State, TaskRow
@@ -239,12 +239,18 @@ class Hand(Protocol):
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
-    """A model call made whole: `messages` are canonical JSON in OpenAI's chat shape, `params` its options."""
+    """A model call made whole: `messages` are canonical JSON in OpenAI's chat shape, `params` its options.
+
+    One that came in by the gateway names its `wire` format; then `messages` and `rest` are the request's JSON as the
+    program wrote it (`rest`: an object without the model and the messages), and the answer is an `Answer`.
+    """
 
     model: str
     messages: tuple[bytes, ...]
     tools: tuple[dict[str, Any], ...] = ()
     params: dict[str, Any] = {}
+    wire: str = ""
+    rest: bytes = b""
 
 
 class Model(Protocol):
@@ -282,6 +288,10 @@ class Brain(Protocol):
 
     def send(self, message: ToBrain) -> None:
         """Queue a message to it; never blocks, does nothing once it is gone."""
+        ...
+
+    def stream(self, piece: Streamed) -> None:
+        """Show it a raw piece of a model's answer; only an outside program's door does anything with it."""
         ...
 
     async def kill(self) -> None:

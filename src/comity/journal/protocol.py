@@ -21,7 +21,8 @@ from comity.journal.spec import Program
 class Recorded(msgspec.Struct, frozen=True, array_like=True):
     """A call that the journal knows: `order` is its place in the delivery order, 0 while it has no outcome to deliver.
 
-    For a model call `head` names its context, so that a resumed agent can extend it.
+    For a model call `head` names its context, so that a resumed agent can extend it. An outside program's door is also
+    told the arguments, in which incarnation the call was asked, and the last delivery that the program had by then.
     """
 
     seq: int
@@ -33,6 +34,9 @@ class Recorded(msgspec.Struct, frozen=True, array_like=True):
     order: int = 0
     delivered: Delivered | None = None
     head: Digest = EMPTY_HEAD
+    args: bytes = b""
+    incarnation: int = 0
+    consumed: int = 0
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
@@ -66,6 +70,20 @@ class Deliver(msgspec.Struct, frozen=True, array_like=True, tag="deliver"):
     head: Digest = EMPTY_HEAD
 
 
+class Streamed(msgspec.Struct, frozen=True, array_like=True):
+    """To an outside program's door: a raw piece of the answer to the model call of this key, by its n-th attempt.
+
+    The pieces of one attempt are a prefix of the body that its outcome records.
+    """
+
+    branch: str
+    kind: str
+    name: str
+    occurrence: int
+    attempt: int
+    raw: bytes
+
+
 class Said(msgspec.Struct, frozen=True, array_like=True):
     """A word of progress from an agent."""
 
@@ -94,13 +112,17 @@ class Divergence(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Stepped(msgspec.Struct, frozen=True, array_like=True, tag="stepped"):
-    """From a brain: it ran until blocked. `consumed` is the order of the last delivery that it has seen."""
+    """From a brain: it ran until blocked. `consumed` is the order of the last delivery that it has seen.
+
+    `stalled` says why an outside program is taken for gone: its task is parked until it is heard of again.
+    """
 
     consumed: int
     calls: tuple[Call, ...] = ()
     said: tuple[Said, ...] = ()
     finished: Finished | None = None
     diverged: Divergence | None = None
+    stalled: str = ""
 
 
 class Perform(msgspec.Struct, frozen=True, array_like=True, tag="perform"):
@@ -164,13 +186,15 @@ class Described(msgspec.Struct, frozen=True, array_like=True, tag="described"):
 class Delta(msgspec.Struct, frozen=True, array_like=True):
     """A piece of a model's stream. The last one carries the whole `message` (canonical JSON) and the usage.
 
-    `cost` is None where the upstream reported no usage: then the whole reserve is charged.
+    `cost` is None where the upstream reported no usage: then the whole reserve is charged. `raw` are bytes of a
+    gateway's request that may go out before the outcome is durable; its `message` is an `Answer` (`journal/wire.py`).
     """
 
     text: str = ""
     message: bytes = b""
     cost: Cost | None = None
     finish: Literal["", "stop", "length", "tool_calls", "error"] = ""
+    raw: bytes = b""
 
 
 ToBrain = Start | Deliver

@@ -25,6 +25,8 @@ class Effect(StrEnum):
 
 
 Divergence = Literal["park", "fork", "rethink"]
+ErrorMeans = Literal["", "unknown", "not_happened", "answer"]
+Deliberation = Literal["off", "offered", "required"]
 
 
 class ToolSpec(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,6 +35,11 @@ class ToolSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     `once` lists argument paths (`order.id`) that make two calls the same act; `once_per` is `task`, `session`,
     `tenant` or a window such as `24h`. `reconcile`, `compensate` and `verify` name other tools of the same file.
     `schema` is the JSON Schema of the arguments.
+
+    A tool of an upstream MCP server is named `SERVER.TOOL` and says so in `server` (else empty); `key_argument` is the
+    argument that takes the idempotency key, `error_means` what an answer with `isError` says of the effect (empty:
+    `unknown` for effects, `answer` for `pure` and `read`). `file` is the tool file of a tool that no agent file
+    offers. `title`, `output` (JSON Schema of the result) and `annotations` are as MCP has them.
     """
 
     name: str
@@ -46,13 +53,42 @@ class ToolSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     verify: str = ""
     visible_within_s: float = 0.0
     key_window_s: float = 0.0
+    server: str = ""
+    file: str = ""
+    key_argument: str = ""
+    error_means: ErrorMeans = ""
+    title: str = ""
+    output: dict[str, Any] = {}
+    annotations: dict[str, Any] = {}
+
+
+class Outside(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How an outside program is recalled and heard (kind `outside`).
+
+    `volatile_text` are regular expressions masked in system texts, `volatile_fields` top-level request fields that are
+    masked (the stream flags always are); `is_positional` lets a thought be recalled by its place where its words
+    differ a little. An identical request within `retry_join_s` of an answer is the client's retry. Nothing heard for
+    `stalled_after_s` parks the task. `hosted_tools` are the provider's own tools that a request may name.
+    `deliberation` is asked of calls to tools of the classes in `deliberation_for` (empty: of every effect).
+    """
+
+    volatile_text: tuple[str, ...] = ()
+    volatile_fields: tuple[str, ...] = ()
+    is_positional: bool = False
+    retry_join_s: float = 2.0
+    stalled_after_s: float = 600.0
+    hosted_tools: tuple[str, ...] = ()
+    deliberation: Deliberation = "off"
+    deliberation_for: tuple[Effect, ...] = ()
 
 
 class AgentSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An agent as its author declared it: a coroutine function (`kind` code) or a declarative loop (`kind` harness)."""
+    """An agent as its author declared it: a coroutine function (`kind` code), a declarative loop (`kind` harness), or a
+    program of its own that comes in by the gateway (`kind` outside).
+    """
 
     name: str
-    kind: Literal["code", "harness"] = "code"
+    kind: Literal["code", "harness", "outside"] = "code"
     version: str = ""
     description: str = ""
     instructions: str = ""
@@ -63,6 +99,7 @@ class AgentSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     queue: str = "default"
     concurrency_limit: int = 0
     turns_max: int = 0
+    outside: Outside = Outside()
 
 
 class Program(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -11,7 +11,7 @@ import msgspec
 from comity.core.errors import UsageError
 from comity.core.ids import Id, show_id
 from comity.journal.ports import Programs
-from comity.journal.protocol import Stepped, ToBrain, decode_from_brain, frame
+from comity.journal.protocol import Stepped, Streamed, ToBrain, decode_from_brain, frame
 from comity.journal.task import TaskRow
 from comity.runtime.channel import Channel
 from comity.runtime.zygote import Child
@@ -48,6 +48,9 @@ class BrainProcess:
         """Queue a message; nothing happens once the brain is gone."""
         if self._channel is not None:
             self._channel.write(frame(message))
+
+    def stream(self, piece: Streamed) -> None:
+        """Leave it: no outside program is behind this."""
 
     async def kill(self) -> None:
         """End it with SIGKILL and return when it is dead."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from comity.agents.stepper import Stepper
 from comity.core.errors import UsageError
 from comity.journal.program import Loaded
-from comity.journal.protocol import Start, Stepped, ToBrain
+from comity.journal.protocol import Start, Stepped, Streamed, ToBrain
 from comity.journal.task import TaskRow
 
 FindLoaded = Callable[[str], Loaded | None]
@@ -31,6 +31,9 @@ class InlineBrain:
         if not self._inbox:
             self._loop.call_soon(self._step_all)
         self._inbox.append(message)
+
+    def stream(self, piece: Streamed) -> None:
+        """Leave it: no outside program is behind this."""
 
     async def kill(self) -> None:
         """End it: nothing that it does is heard any more."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from comity.journal.naming import is_named
+
 
 class Cost(msgspec.Struct, frozen=True, array_like=True):
     """What a call used, or may use at most when it stands in an intent as its reserve."""
@@ -63,7 +65,7 @@ class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return what both allow, handed down by this one."""
         return Grant(
             tools=tuple(name for name in other.tools if name in self.tools),
-            models=tuple(name for name in other.models if name in self.models),
+            models=tuple(name for name in other.models if is_named(name, self.models)),
             agents=tuple(name for name in other.agents if name in self.agents),
             given_by=other.given_by,
             chain=(*self.chain, self.given_by),

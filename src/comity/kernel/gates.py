@@ -107,6 +107,7 @@ async def _over_budget(passage: Passage) -> Verdict | None:
         args = decode(passage.call.args)
         wanted = int(args.get("params", {}).get("max_tokens") or passage.limits.output_tokens_max)
         size, messages = await run.contexts.size(passage.context, args.get("tools", ()))
+        size += len(args.get("rest", ""))
         passage.reserve = budget.model_reserve(passage.limits, size, messages, wanted)
         if run.ledger.budget.usd_micro is not None and passage.limits.usd_per_mtok_in is None:
             return Refuse(

@@ -14,7 +14,7 @@ from comity.core.ids import show_id
 from comity.journal.entry import Intent
 from comity.journal.unit import StateIs, StateRow, StateWrite
 from comity.journal.verdict import Redundant, Refuse, Verdict, Wait
-from comity.kernel import once, origin, stops
+from comity.kernel import once, origin, outside, stops
 from comity.kernel.journal import With, Withheld
 from comity.kernel.passage import Passage
 
@@ -56,7 +56,7 @@ async def _write(passage: Passage, key: str, act: once.Act | None) -> Verdict | 
     found: StateRow | None = None
     while True:
         claim = () if act is None else (once.held(key, act, found),)
-        guards = (run.kernel.stops.guard, *passage.allowed.guards)
+        guards = (run.kernel.stops.guard, *outside.guards(run), *passage.allowed.guards)
         extra = With(guards, (*claim, *passage.allowed.records), segments=passage.segments)
         try:
             failed = await run.journal.append(
@@ -78,6 +78,10 @@ async def _write(passage: Passage, key: str, act: once.Act | None) -> Verdict | 
             _release(passage, "the business key is taken")
             return await _taken(passage, act, found)
         _release(passage, "a guard failed")
+        if isinstance(failed.guard, StateIs) and failed.guard.namespace == outside.INCARNATION:
+            run.mail()
+            passage.is_replaced = True
+            return None
         if isinstance(failed.guard, StateIs) and failed.guard.namespace == stops.NAMESPACE:
             await run.kernel.refresh_stops()
         return None

@@ -71,6 +71,8 @@ class Record:
     happened: bool = False
     compensated: bool = False
     cost: Cost = NO_COST
+    incarnation: int = 0
+    consumed: int = 0
 
     @property
     def open(self) -> bool:
@@ -118,6 +120,10 @@ class Ledger:
     resolutions: dict[int, dict[str, Any]] = field(default_factory=dict)
     ended: Ended | None = None
     facts: int = 0
+    adopted: int = 0
+    idle_adoptions: int = 0
+    facts_at_adoption: int = -1
+    finish: Payload | None = None
 
     def replay(self, entries: Iterable[Entry]) -> Ledger:
         """Fold `entries` and return the ledger."""
@@ -149,7 +155,7 @@ class Ledger:
     def apply(self, item: Entry, body: Body) -> None:
         """Fold one entry."""
         self.last_seq = item.seq
-        if type(body) not in _NO_FACTS:
+        if type(body) not in _NO_FACTS and not (type(body) is Received and body.kind == "order"):
             self.facts += 1
         handler = self._APPLY.get(type(body))
         if handler is not None:
@@ -199,6 +205,7 @@ class Ledger:
     def _record(self, item: Entry, asked: Asked) -> Record:
         key = CallKey(item.branch, item.kind, asked.name, asked.occurrence)
         record = Record(item.seq, key, asked.digest, asked.args, item.at_us, asked.round)
+        record.incarnation = self.incarnation
         if item.branch.startswith("~"):
             record.cleans = int(item.branch[1:].partition(".")[0])
         earlier = self.by_key.get(key)
@@ -230,6 +237,7 @@ class Ledger:
         record.reserve = body.reserve
         record.once = body.once
         record.cleans = body.cleans
+        record.consumed = body.consumed
         record.performed = body.args if body.performed else None
         record.context = body.context
         if body.context is not None and body.context.head != EMPTY_HEAD:
@@ -318,6 +326,8 @@ class Ledger:
             self.answers[int(body.name)] = body
         elif body.kind == "child":
             self._child_ended(body.name, decode(body.value.inline))
+        elif body.kind == "order" and body.name == "finish":
+            self.finish = body.value
         elif body.kind == "order":
             self._ordered(body.name, decode(body.value.inline or b"null") or {})
 
@@ -338,24 +348,35 @@ class Ledger:
             self.paused = True
         elif name == "resume":
             self.paused = False
+            self.idle_adoptions = 0
             if value.get("budget"):
                 self.budget = _raised(self.budget, value["budget"])
         elif name == "retry":
             self.retry = value
+        elif name == "adopt":
+            self._adopted(value["incarnation"])
         elif name == "resolve":
             record = self.calls.get(value["call"])
             if record is not None and record.in_doubt and value.get("attempt", record.attempt) == record.attempt:
                 self.resolutions[value["call"]] = value
+
+    def _adopted(self, incarnation: int) -> None:
+        """Count how often in a row an outside program began anew though the one before had left nothing."""
+        was_idle = self.facts == self.facts_at_adoption
+        self.adopted, self.facts_at_adoption, self.finish = incarnation, self.facts, None
+        self.idle_adoptions = self.idle_adoptions + 1 if was_idle else 0
 
     def _rethought(self, _item: Entry, body: Rethought) -> None:
         self.drop_from(body.from_seq)
         self.round = body.round
         self.ended = None
         self.retry = None
+        self.finish = None
 
     def _reopened(self, _item: Entry, body: Reopened) -> None:
         self.ended = None
         self.retry = None
+        self.finish = None
         record = self.calls.get(body.call)
         if record is not None and record.key in self.by_key:
             self._forget(record)

@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Sequence
 
 from comity.journal.call import Attempt, Call, Kind
+from comity.journal.naming import is_named
 from comity.journal.ports import View
 from comity.journal.unit import StateWrite
 from comity.journal.verdict import Allow, Refuse, Verdict
@@ -40,7 +41,7 @@ class OpenGate:
         return ()
 
     def _named(self, what: str, name: str, granted: Sequence[str]) -> Verdict:
-        if name in granted:
+        if name in granted or (what == "model" and is_named(name, granted)):
             return _ALLOW
         return Refuse("not_granted", f"the task's grant does not name {what} `{name}`", _near(name, granted))
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from comity.core.codec import decode
+from comity.core.codec import canonical, decode
 from comity.core.errors import ComityError, UsageError
 from comity.journal.budget import Cost
 from comity.journal.call import Kind
 from comity.journal.entry import Body, Context, Evidence, Incarnated, Received, Reopened, Rethought
-from comity.journal.protocol import Recorded, Start
+from comity.journal.protocol import Finished, Recorded, Start
 from comity.journal.segment import EMPTY_HEAD, Segment
 from comity.journal.task import Wake
 from comity.journal.unit import Message
-from comity.kernel import evidence, session, waits
+from comity.kernel import evidence, outside, session, waits
 from comity.kernel.journal import Item, With
 from comity.kernel.ledger import Record
 from comity.kernel.passage import Passage, passage_of
@@ -75,6 +75,8 @@ async def take_mail(run: Run) -> None:
         if run.ledger.paused and not run.is_parking:
             run.ask_to_park("paused", "paused by an operator")
         await _doubts_told(run)
+        await _outside_orders(run)
+        await _finish_asked(run)
     await waits.react(run)
 
 
@@ -94,6 +96,25 @@ async def _doubts_told(run: Run) -> None:
         if record.seq in run.persons and (record.seq in run.ledger.resolutions or record.evidence is not None):
             run.persons.pop(record.seq)
             run.spawn(_recover(run, record))
+
+
+async def _outside_orders(run: Run) -> None:
+    """Begin with an outside program that was adopted, and end with one that has ended."""
+    ledger = run.ledger
+    if not run.is_outside:
+        return
+    if ledger.idle_adoptions >= outside.DEATHS_MAX:
+        run.ask_to_park("stalled", f"the program ended {outside.DEATHS_MAX} times in a row without a new entry")
+    elif run.brain is not None and ledger.adopted != ledger.incarnation:
+        await run.kill_brain()
+        await start_brain(run)
+
+
+async def _finish_asked(run: Run) -> None:
+    if run.is_outside and run.ledger.finish is not None and run.finished is None:
+        said = decode(await run.content(run.ledger.finish))
+        run.finished = Finished(canonical(said.get("result")), said.get("code", ""), said.get("error", ""))
+        run.wake()
 
 
 async def _reopen(run: Run) -> None:
@@ -154,7 +175,7 @@ async def _verify(run: Run, record: Record) -> None:
 
 
 async def _judge_again(run: Run, record: Record) -> None:
-    here = (run.ledger.round, record.key)
+    here = run.here(record.key)
     run.under_way[here] = record.digest
     try:
         await mean_and_finish(await passage_again(run, record))
@@ -181,7 +202,8 @@ async def start_brain(run: Run) -> None:
     found = await session.find(run)
     run.facts_at_start = ledger.facts
     node = run.kernel.lease.node
-    body = Incarnated(ledger.incarnation + 1, run.row.epoch, node, run.version, found.head)
+    incarnation = ledger.adopted if run.is_outside else ledger.incarnation + 1
+    body = Incarnated(incarnation, run.row.epoch, node, run.version, found.head)
     await run.journal.ride("", Kind.TASK, body)
     if found.segments:
         run.learn(Context(found.head, EMPTY_HEAD, found.segments), ())
@@ -212,18 +234,23 @@ async def start_brain(run: Run) -> None:
         model,
     )
     run.send_start(start)
+    await _finish_asked(run)
 
 
 async def _history(run: Run) -> tuple[Recorded, ...]:
     """Return what the brain recalls. Contents are fetched until nothing settled meanwhile; then nothing awaits."""
     values: dict[int, bytes] = {}
+    asked: dict[int, bytes] = {}
     while True:
         records = [
             item for item in run.ledger.by_key.values() if not item.cleans and not item.key.branch.startswith("~")
         ]
         missing = [item for item in records if not item.open and item.seq not in values]
-        if not missing:
+        unread = [item for item in records if run.is_outside and item.seq not in asked]
+        if not missing and not unread:
             break
+        for item in unread:
+            asked[item.seq] = await run.content(item.args)
         large = [item for item in missing if item.result.sha256]
         contents = (
             await run.kernel.patient.segments(run.row.tenant, [item.result.sha256 for item in large]) if large else []
@@ -238,6 +265,9 @@ async def _history(run: Run) -> tuple[Recorded, ...]:
             item.order,
             None if item.open else item.delivered(values[item.seq]),
             item.context.head if item.context is not None else EMPTY_HEAD,
+            asked.get(item.seq, b""),
+            item.incarnation,
+            item.consumed,
         )
         for item in sorted(records, key=lambda item: item.seq)
     )

@@ -43,6 +43,8 @@ class Passage:
     carved: Budget | None = None
     since_s: float = 0.0
     round: int = 0
+    incarnation: int = 0
+    is_replaced: bool = False
     waits: int = 0
     waited: Record | None = None
     tries: int = 0
@@ -88,7 +90,9 @@ class Passage:
             return False
         if self.waited is not None:
             return ledger.by_key.get(self.asked.key) is not self.waited
-        return self.round != ledger.round
+        if self.run.is_outside and self.incarnation != ledger.incarnation:
+            return True
+        return self.is_replaced or self.round != ledger.round
 
     @property
     def is_dropped(self) -> bool:
@@ -142,6 +146,7 @@ async def passage_for(run: Run, call: Call, cleans: int = 0) -> Passage:
     args, segments = await run.journal.keep(call.args)
     made = Passage(run, call, call, cleans, digest=digest(call.args), args=args, segments=segments)
     made.round = run.ledger.round
+    made.incarnation = run.ledger.incarnation
     _declare(made)
     return made
 

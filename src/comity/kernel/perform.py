@@ -6,7 +6,7 @@ import msgspec
 
 from comity.core.codec import canonical, decode
 from comity.core.errors import ComityError
-from comity.journal.call import Attempt, Call, Kind, Permit
+from comity.journal.call import Attempt, AttemptEnd, Call, Kind, Permit
 from comity.journal.ports import ModelRequest
 from comity.kernel import children
 from comity.kernel.passage import Passage
@@ -57,6 +57,8 @@ async def _think(passage: Passage, permit: Permit) -> Attempt:
     try:
         request = await _request(passage, call)
         async for delta in run.kernel.model.stream(permit, request):
+            if delta.raw:
+                run.stream(passage.asked.key, permit.attempt, delta.raw)
             if delta.text:
                 run.kernel.on_delta(run.row.id, permit, delta.text)
             if delta.message:
@@ -65,7 +67,8 @@ async def _think(passage: Passage, permit: Permit) -> Attempt:
     except ComityError as error:
         if error.code == "permit_expired":
             return Attempt("expired")
-        return Attempt("unknown" if error.code in BROKEN else "failed", error=error.message)
+        end: AttemptEnd = "unknown" if error.code in BROKEN else "failed"
+        return Attempt(end, error=error.message, code=error.code, hint=error.hint)
     return Attempt("unknown", error="the model's stream ended without an answer")
 
 
@@ -74,6 +77,8 @@ async def _request(passage: Passage, call: Call) -> ModelRequest:
     args = decode(call.args)
     assert passage.context is not None
     messages = await run.contexts.messages(passage.context)
+    if "wire" in args:
+        return ModelRequest(call.name, messages, (), args["params"], args["wire"], args["rest"].encode())
     tools = [run.tools[name] for name in args.get("tools", ()) if name in run.tools]
     offered = tuple(
         {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.schema}}

@@ -20,7 +20,7 @@ async def recall(run: Run, call: Call) -> bool:
     divergence.
     """
     record = run.ledger.by_key.get(call.key)
-    if record is None or (record.open and not record.meant and (run.ledger.round, call.key) not in run.under_way):
+    if record is None or (record.open and not record.meant and run.here(call.key) not in run.under_way):
         return False
     if record.digest != digest(call.args):
         told = (

@@ -20,7 +20,7 @@ from comity.journal.budget import Cost
 from comity.journal.call import Call, CallKey, Kind, Permit
 from comity.journal.entry import Context, Progressed
 from comity.journal.ports import Brain, View
-from comity.journal.protocol import Deliver, Divergence, Finished, Start, Stepped
+from comity.journal.protocol import Deliver, Divergence, Finished, Start, Stepped, Streamed
 from comity.journal.recall import asked
 from comity.journal.segment import EMPTY_HEAD, Payload, Segment
 from comity.journal.spec import AgentSpec, ToolSpec
@@ -56,7 +56,7 @@ class Run:
         self.origin_ledger: Ledger | None = None
         self.root = b""
         self.answered: set[int] = set()
-        self.under_way: dict[tuple[int, CallKey], Digest] = {}
+        self.under_way: dict[tuple[int, int, CallKey], Digest] = {}
         self.permits: dict[int, Permit] = {}
         self.starts: dict[int, float] = {}
         self.reacting = asyncio.Lock()
@@ -145,16 +145,18 @@ class Run:
     async def _quiet(self) -> None:
         if self.diverged is not None:
             await ending.diverge(self)
+        elif self.is_outside and any(self._person_needed(record) for record in self.ledger.open_calls()):
+            await ending.park_in_doubt(self)
         elif self.finished is not None:
             await ending.finish(self)
-        elif not self.ledger.open_calls():
+        elif not self.ledger.open_calls() and not self.is_outside:
             self.finished = Finished(
                 code="blocked", error="the agent waits for something that no call of it will bring"
             )
             await ending.finish(self)
         elif any(self._person_needed(record) for record in self.ledger.open_calls()):
             await ending.park_in_doubt(self)
-        else:
+        elif not self.is_outside:
             await self._linger()
 
     def _person_needed(self, record: Record) -> bool:
@@ -221,6 +223,11 @@ class Run:
         self.has_mail = True
         self.wake()
 
+    @property
+    def is_outside(self) -> bool:
+        """Tell whether the brain is a program of its own, which comes in by the gateway."""
+        return self.agent is not None and self.agent.kind == "outside"
+
     def label(self, key: CallKey) -> str:
         """Return a call's name as people and records show it."""
         return f"{key.branch or '.'}/{key.kind}/{key.name}/{key.occurrence}"
@@ -249,7 +256,7 @@ class Run:
         """Take a new brain; it knows nothing until `send_start`, and may die before."""
         self.brain = brain
         self._is_told = False
-        self._unanswered = 1
+        self._expect_step()
 
     def send_start(self, message: Start) -> None:
         """Give the brain its history; what is settled from now on is delivered."""
@@ -261,7 +268,7 @@ class Run:
         """Take what the brain did: calls, words of progress, its end or a divergence."""
         if self.is_over or self.brain is None:
             return
-        self._unanswered -= 1
+        self._unanswered = max(self._unanswered - 1, 0)
         for said in step.said:
             self.spawn(self._say(said.branch, said.text, said.fraction))
         for call in step.calls:
@@ -270,6 +277,8 @@ class Run:
             self.diverge(step.diverged)
         if step.finished is not None:
             self.finished = step.finished
+        if step.stalled:
+            self.ask_to_park("stalled", step.stalled)
         if step.calls:
             self._linger_until_us = 0
         if not self._tasks or step.finished or step.diverged:
@@ -298,8 +307,18 @@ class Run:
         if record.cleans or self.brain is None or not self._is_told or self.ledger.by_key.get(record.key) is not record:
             return
         head = record.context.head if record.context is not None else EMPTY_HEAD
-        self._unanswered += 1
+        self._expect_step()
         self.brain.send(Deliver(record.order, *record.key, record.delivered(value), head))
+
+    def _expect_step(self) -> None:
+        """Count a message that the brain answers with a step; an outside program thinks for as long as it likes."""
+        if not self.is_outside:
+            self._unanswered += 1
+
+    def stream(self, key: CallKey, attempt: int, raw: bytes) -> None:
+        """Show an outside program a piece of a model's answer that may go out before its outcome is durable."""
+        if self.brain is not None and self._is_told:
+            self.brain.stream(Streamed(*key, attempt, raw))
 
     def diverge(self, found: Divergence) -> None:
         """Note that agent and journal disagree; the policy is applied once all is quiet."""
@@ -324,9 +343,13 @@ class Run:
         else:
             self.spawn(self._travel(call))
 
+    def here(self, key: CallKey) -> tuple[int, int, CallKey]:
+        """Return what names a call that is under way: what an outside program asked, its successor did not."""
+        return self.ledger.round, self.ledger.incarnation if self.is_outside else 0, key
+
     async def _travel(self, call: Call) -> None:
         """Take a call on its way; one that is on it already, for a brain that has died since, is joined."""
-        here = (self.ledger.round, call.key)
+        here = self.here(call.key)
         first = self.under_way.get(here)
         if first is not None:
             if first != digest(call.args):

@@ -156,8 +156,8 @@ def _outcome(passage: Passage, attempt: Attempt, result: Payload) -> Outcome:
     problem = None
     if status is not Status.DONE:
         failed = "not_happened" if passage.acts else "failed"
-        code = failed if status is Status.FAILED else "unknown"
-        problem = Problem(code, attempt.error, "", "rethink" if status is Status.FAILED else "never")
+        code = (attempt.code or failed) if status is Status.FAILED else "unknown"
+        problem = Problem(code, attempt.error, attempt.hint, "rethink" if status is Status.FAILED else "never")
     held = passage.spec is not None and bool(passage.spec.verify) and status is Status.DONE and not passage.cleans
     return Outcome(
         record.seq if record is not None else 0,

@@ -25,6 +25,7 @@ from comity.kernel import stops
 from comity.kernel.create import Options, goal_segments, new_task
 from comity.kernel.fork import Changes, could_happen_again, fork
 from comity.kernel.ledger import Ledger, Record
+from comity.kernel.outside import INCARNATION, incarnation_key
 from comity.kernel.waits import QUESTION, question_key
 
 
@@ -175,6 +176,32 @@ class Orders:
             raise UsageError("not_an_option", f"`{value}` is no option", hint=f"one of: {', '.join(map(str, options))}")
         message = Message(task, f"answer:{call}", "answer", str(call), canonical(value, "answer"), Wakes.WAITING)
         await self._send(message)
+
+    async def adopt(self, task: Id, *, renew: bool = False) -> int:
+        """Take an outside program as the task's, and return its incarnation; the one before is void.
+
+        Raises:
+            UsageError: the task has ended, or has a program already and `renew` is False.
+        """
+        await self._open_row(task)
+        key = incarnation_key(task)
+        while True:
+            row = await self._store.state(INCARNATION, key)
+            if row is not None and not renew:
+                text = f"task `{show_id(task)}` has a program already (incarnation {row.version})"
+                raise UsageError("already_adopted", text, hint="`--renew` adopts another and voids its token")
+            number = row.version + 1 if row is not None else 1
+            write = StateWrite(INCARNATION, key, b"{}", number - 1)
+            value = canonical({"incarnation": number, "by": self.who})
+            message = Message(task, f"adopt:{number}", "order", "adopt", value, Wakes.PARKED)
+            unit = Unit(OperatorSubject(self.who), state=(write,), sends=(message,))
+            (answer,) = await self._store.commit([unit])
+            if not isinstance(answer, GuardFailed):
+                return number
+
+    async def finish(self, task: Id, result: Any = None, error: str = "") -> None:
+        """End the task of an outside program: it succeeded with `result`, or failed with `error`."""
+        await self._order(task, "finish", {"result": result, "error": error, "code": "program_failed" if error else ""})
 
     async def retry(self, task: Id, how: Literal["redo", "rethink"]) -> None:
         """Let a failed task go on: `redo` its last call, or `rethink` from its last model call.

@@ -83,8 +83,10 @@ class Outside(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AgentSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An agent as its author declared it: a coroutine function (`kind` code), a declarative loop (`kind` harness), or a
-    program of its own that comes in by the gateway (`kind` outside).
+    """An agent as it was declared.
+
+    A coroutine function (`kind` code), a declarative loop (`kind` harness), or a program of its own that comes in by
+    the gateway (`kind` outside).
     """
 
     name: str

@@ -1,11 +1,32 @@
-"""Names that stand for many: patterns of models and tools, as `comity.toml` and grants write them."""
+"""Names and the patterns that stand for many of them, as grants and models use them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+_WILD = re.compile(r"[*?[]")
+
+
+def is_pattern(name: str) -> bool:
+    """Tell whether `name` stands for many names (`gpt-*`)."""
+    return _WILD.search(name) is not None
+
 
 def is_named(name: str, patterns: Iterable[str]) -> bool:
-    """Tell whether one of `patterns` (shell patterns: `*`, `?`, `[abc]`) stands for `name`; case counts."""
-    return any(pattern == name or fnmatchcase(name, pattern) for pattern in patterns)
+    """Tell whether one of `patterns` is `name` itself or, in the shell's way (`*`, `?`, `[ab]`), stands for it."""
+    return any(name == pattern or (is_pattern(pattern) and fnmatchcase(name, pattern)) for pattern in patterns)
+
+
+def most_specific(name: str, patterns: Iterable[str]) -> str:
+    """Return which of `patterns` speaks of `name`: itself, else the one with most literal characters; "" for none.
+
+    Among equals the one that sorts first is taken, so that the answer never depends on their order.
+    """
+    found = sorted(pattern for pattern in patterns if is_named(name, (pattern,)))
+    return name if name in found else max(found, key=_literal_chars, default="")
+
+
+def _literal_chars(pattern: str) -> int:
+    return len(re.sub(r"\[[^]]*\]|[*?]", "", pattern))

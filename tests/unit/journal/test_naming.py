@@ -1,0 +1,42 @@
+"""Names and patterns: which names a pattern stands for, and which pattern speaks of a name."""
+
+from __future__ import annotations
+
+import pytest
+
+from comity.journal.naming import is_named, is_pattern, most_specific
+
+
+@pytest.mark.parametrize(
+    ("name", "patterns", "expected"),
+    [
+        ("pay", ("pay",), True),
+        ("pay", ("Pay",), False),
+        ("gpt-5-mini", ("o3", "gpt-*"), True),
+        ("GPT-5", ("gpt-*",), False),
+        ("anything", ("*",), True),
+        ("odd[1]", ("odd[1]",), True),
+        ("pay", (), False),
+        ("pay2", ("pay",), False),
+    ],
+)
+def test_a_pattern_stands_for_names_of_its_shape_and_a_name_for_itself(name, patterns, expected):
+    assert is_named(name, patterns) is expected
+
+
+def test_only_wildcards_make_a_pattern():
+    assert [is_pattern(name) for name in ("gpt-5.1", "gpt-*", "gpt-?", "[ab]", "")] == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("gpt-5", "gpt-5"), ("gpt-5-mini", "gpt-5*"), ("gpt-4", "gpt-*"), ("o3", "*"), ("o[3]", "*")],
+)
+def test_the_name_itself_speaks_first_then_the_longest_literal(name, expected):
+    assert most_specific(name, ("*", "gpt-*", "gpt-5*", "gpt-5")) == expected
+    assert most_specific(name, ("gpt-5", "gpt-5*", "gpt-*", "*")) == expected
+
+
+def test_where_nothing_speaks_of_a_name_there_is_none():
+    assert most_specific("o3", ("gpt-*", "claude-*")) == ""
+    assert most_specific("ab", ("b*", "a*", "?b")) == "?b"

@@ -474,6 +474,25 @@ async def test_the_log_holds_every_entry_in_the_order_of_commit(world: World):
 
 
 @on_every_store
+async def test_the_logs_position_is_where_it_ends_for_now(world: World):
+    assert await world.store.position() == 0
+    row = await world.held("a")
+    end = await world.store.position()
+    assert [item.position for item in await world.store.log(0, 10)] == [end]
+    await world.commit(append(row))
+    assert [item.entry.seq for item in await world.store.log(end, 10)] == [2]
+    assert await world.store.log(await world.store.position(), 10) == []
+
+
+@on_every_store
+async def test_a_journal_is_read_in_pieces(world: World):
+    task = await world.new("a", entries=5)
+    assert [item.seq for item in await world.store.load(task, 2, 3)] == [2, 3, 4]
+    assert [item.seq for item in await world.store.load(task, 4, 3)] == [4, 5]
+    assert await world.store.load(task, 6, 3) == []
+
+
+@on_every_store
 async def test_a_fenced_unit_leaves_no_gap_in_what_the_log_shows(world: World):
     row = await world.held("a")
     await world.commit(append(replace(row, epoch=9)))
@@ -517,6 +536,16 @@ async def test_watchers_hear_of_commits_and_of_nothing_else(world: World):
     await world.new("b")
     await world.clock.settle()
     assert heard == []
+
+
+@on_every_store
+async def test_who_asks_for_every_commit_hears_of_plain_appends(world: World):
+    row = await world.held("a")
+    heard: list[int] = []
+    end = world.store.watch(lambda: heard.append(1), every=True)
+    await world.commit(append(row))
+    await wait_until(lambda: heard)
+    end()
 
 
 @on_every_store

@@ -80,9 +80,9 @@ class CrashingStore:
         await self._injector.reach(f"after commit of {label}")
         return answers
 
-    def watch(self, on_news: Callable[[], None]) -> Callable[[], None]:
+    def watch(self, on_news: Callable[[], None], *, every: bool = False) -> Callable[[], None]:
         """Ring, unless frozen."""
-        return self._inner.watch(lambda: None if self._injector.frozen.is_set() else on_news())
+        return self._inner.watch(lambda: None if self._injector.frozen.is_set() else on_news(), every=every)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)

@@ -80,12 +80,16 @@ class Store(Protocol):
         """Return contents in the order of `hashes`."""
         ...
 
-    async def load(self, task: Id, from_seq: int = 1) -> list[Entry]:
-        """Return a task's entries from `from_seq` on."""
+    async def load(self, task: Id, from_seq: int = 1, limit: int | None = None) -> list[Entry]:
+        """Return a task's entries from `from_seq` on, at most `limit` of them."""
         ...
 
     async def log(self, position: int, limit: int) -> list[Logged]:
         """Return entries of all tasks after `position`, in commit order, without gaps that could fill later."""
+        ...
+
+    async def position(self) -> int:
+        """Return up to which position `log` shows entries; 0 where it shows none."""
         ...
 
     async def task(self, task: Id) -> TaskRow | None:
@@ -174,11 +178,11 @@ class Store(Protocol):
         """Return leaf hashes of the log's tree from index `start` on."""
         ...
 
-    def watch(self, on_news: Callable[[], None]) -> Callable[[], None]:
+    def watch(self, on_news: Callable[[], None], *, every: bool = False) -> Callable[[], None]:
         """Call `on_news` (coalesced, on the loop) when anybody, in any process, committed what concerns others.
 
-        That is a new task, a message, state, or a task that gave its worker up; it may be called for less. Returns
-        how to end that.
+        That is a new task, a message, state, or a task that gave its worker up; with `every`, whatever this process
+        commits; it may be called for less. Returns how to end that.
         """
         ...
 

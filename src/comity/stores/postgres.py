@@ -99,6 +99,8 @@ class PostgresStore:
         if self._has_news:
             self._has_news = False
             self._posted.committed()
+        else:
+            self._news.tell(concerns_others=False)
 
     async def close(self) -> None:
         """Commit what is queued, then disconnect."""
@@ -346,14 +348,18 @@ class PostgresStore:
                 )
         return [found[sha256] for sha256 in hashes]
 
-    async def load(self, task: Id, from_seq: int = 1) -> list[Entry]:
+    async def load(self, task: Id, from_seq: int = 1, limit: int | None = None) -> list[Entry]:
         """Return a task's entries from `from_seq` on."""
-        return await self._read_link.run(lambda connection: postgres_reads.load(connection, task, from_seq))
+        return await self._read_link.run(lambda connection: postgres_reads.load(connection, task, from_seq, limit))
 
     async def log(self, position: int, limit: int) -> list[Logged]:
         """Return entries of all tasks after `position`; nothing before what is shown can still appear."""
         settled = await self._settled()
         return await self._read_link.run(lambda connection: postgres_reads.log(connection, position, settled, limit))
+
+    async def position(self) -> int:
+        """Return up to which position `log` shows entries."""
+        return await self._settled()
 
     async def _settled(self) -> int:
         settled = await self._read_link.run(self._log.settled)
@@ -424,7 +430,7 @@ class PostgresStore:
         """Return what the flusher did so far."""
         return self._flusher.statistics()
 
-    def watch(self, on_news: Callable[[], None]) -> Callable[[], None]:
+    def watch(self, on_news: Callable[[], None], *, every: bool = False) -> Callable[[], None]:
         """Call `on_news` after commits of this process at once, of others by LISTEN, and every second or so."""
         self._posted.listen()
-        return self._news.watch(on_news)
+        return self._news.watch(on_news, every=every)

@@ -92,13 +92,13 @@ async def tasks(connection: Connection, which: TaskFilter) -> list[TaskRow]:
     return [task_row(row) for row in await select(connection, sql, *params, which.limit)]
 
 
-async def load(connection: Connection, id: Id, from_seq: int) -> list[Entry]:
+async def load(connection: Connection, id: Id, from_seq: int, limit: int | None) -> list[Entry]:
     """Return a task's entries from `from_seq` on."""
     sql = (
         f"SELECT {_ENTRY} FROM entries e"
-        " WHERE e.task = (SELECT n FROM tasks WHERE id = %s) AND e.seq >= %s ORDER BY e.seq"
+        " WHERE e.task = (SELECT n FROM tasks WHERE id = %s) AND e.seq >= %s ORDER BY e.seq LIMIT %s::bigint"
     )
-    return [entry_of(row) for row in await select(connection, sql, id, from_seq)]
+    return [entry_of(row) for row in await select(connection, sql, id, from_seq, limit)]
 
 
 async def log(connection: Connection, position: int, settled: int, limit: int) -> list[Logged]:

@@ -168,9 +168,8 @@ class SqliteStore:
         return answers
 
     def _on_flushed(self) -> None:
-        if self._has_news:
-            self._has_news = False
-            self._news.tell()
+        self._news.tell(concerns_others=self._has_news)
+        self._has_news = False
         if self._wal_pages > CHECKPOINT_PAGES and self._checkpoint is None:
             all_of_it = self._wal_pages > CHECKPOINT_ALL_PAGES
             loop = asyncio.get_running_loop()
@@ -270,20 +269,24 @@ class SqliteStore:
             found.append(unsqueeze(*row))
         return found
 
-    async def load(self, task: Id, from_seq: int = 1) -> list[Entry]:
+    async def load(self, task: Id, from_seq: int = 1, limit: int | None = None) -> list[Entry]:
         """Return a task's entries from `from_seq` on."""
         row = await self.task(task)
         if row is None:
             return []
-        if row.last_seq - from_seq > BULK_ROWS:
-            return await self._read_bulk(lambda db: sqlite_reads.load(db, task, from_seq))
-        return self._read(lambda db: sqlite_reads.load(db, task, from_seq))
+        if min(row.last_seq - from_seq, row.last_seq if limit is None else limit) > BULK_ROWS:
+            return await self._read_bulk(lambda db: sqlite_reads.load(db, task, from_seq, limit))
+        return self._read(lambda db: sqlite_reads.load(db, task, from_seq, limit))
 
     async def log(self, position: int, limit: int) -> list[Logged]:
         """Return entries of all tasks after `position`; one writer at a time leaves no gaps."""
         if limit > BULK_ROWS:
             return await self._read_bulk(lambda db: sqlite_reads.log(db, position, limit))
         return self._read(lambda db: sqlite_reads.log(db, position, limit))
+
+    async def position(self) -> int:
+        """Return up to which position `log` shows entries."""
+        return self._read(sqlite_reads.position)
 
     async def leaves(self, start: int = 0, limit: int = 100_000) -> list[Digest]:
         """Return leaf hashes from index `start` on."""
@@ -341,11 +344,11 @@ class SqliteStore:
 
     # ---- news ----------------------------------------------------------------------------------------------
 
-    def watch(self, on_news: Callable[[], None]) -> Callable[[], None]:
+    def watch(self, on_news: Callable[[], None], *, every: bool = False) -> Callable[[], None]:
         """Call `on_news` after commits of this process at once, of others within `POLL_S`."""
         if self._poller is None:
             self._poller = asyncio.get_running_loop().create_task(self._poll())
-        return self._news.watch(on_news)
+        return self._news.watch(on_news, every=every)
 
     async def _poll(self) -> None:
         seen = self._read(sqlite_reads.data_version)

@@ -43,13 +43,13 @@ def tasks(db: apsw.Connection, which: TaskFilter) -> list[TaskRow]:
     return [task_row(row) for row in db.execute(sql, (*bindings, which.limit))]
 
 
-def load(db: apsw.Connection, id: Id, from_seq: int) -> list[Entry]:
+def load(db: apsw.Connection, id: Id, from_seq: int, limit: int | None) -> list[Entry]:
     """Return a task's entries from `from_seq` on."""
     sql = (
         f"SELECT {_ENTRY} FROM entries e"
-        " WHERE e.task = (SELECT n FROM tasks WHERE id = ?) AND e.seq >= ? ORDER BY e.seq"
+        " WHERE e.task = (SELECT n FROM tasks WHERE id = ?) AND e.seq >= ? ORDER BY e.seq LIMIT ?"
     )
-    return [entry_of(row) for row in db.execute(sql, (id, from_seq))]
+    return [entry_of(row) for row in db.execute(sql, (id, from_seq, -1 if limit is None else limit))]
 
 
 def log(db: apsw.Connection, position: int, limit: int) -> list[Logged]:
@@ -59,6 +59,13 @@ def log(db: apsw.Connection, position: int, limit: int) -> list[Logged]:
         " WHERE e.position > ? ORDER BY e.position LIMIT ?"
     )
     return [Logged(row[0], row[1], entry_of(row[2:])) for row in db.execute(sql, (position, limit))]
+
+
+def position(db: apsw.Connection) -> int:
+    """Return the position of the newest entry."""
+    row = db.execute("SELECT coalesce(max(position), 0) FROM entries").fetchone()
+    assert row is not None, "an aggregate has a row"
+    return int(row[0])
 
 
 def leaves(db: apsw.Connection, start: int, limit: int) -> list[Digest]:

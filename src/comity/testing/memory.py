@@ -261,13 +261,17 @@ class MemoryStore:
                 )
         return [self._segments[tenant, sha256] for sha256 in hashes]
 
-    async def load(self, task: Id, from_seq: int = 1) -> list[Entry]:
+    async def load(self, task: Id, from_seq: int = 1, limit: int | None = None) -> list[Entry]:
         """Return a task's entries from `from_seq` on."""
-        return [entry for entry in self._journals.get(task, []) if entry.seq >= from_seq]
+        return [entry for entry in self._journals.get(task, []) if entry.seq >= from_seq][:limit]
 
     async def log(self, position: int, limit: int) -> list[Logged]:
         """Return entries of all tasks after `position`."""
         return self._log[position : position + limit]
+
+    async def position(self) -> int:
+        """Return up to which position `log` shows entries."""
+        return len(self._log)
 
     async def task(self, task: Id) -> TaskRow | None:
         """Return a task's row."""
@@ -446,8 +450,8 @@ class MemoryStore:
         """Return leaf hashes from index `start` on."""
         return self._leaves[start : start + limit]
 
-    def watch(self, on_news: Callable[[], None]) -> Callable[[], None]:
-        """Call `on_news` after commits, coalesced, on the event loop."""
+    def watch(self, on_news: Callable[[], None], *, every: bool = False) -> Callable[[], None]:
+        """Call `on_news` after commits of any kind, coalesced, on the event loop."""
         self._watchers.append(on_news)
         return lambda: self._watchers.remove(on_news) if on_news in self._watchers else None
 

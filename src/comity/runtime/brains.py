@@ -10,7 +10,7 @@ import msgspec
 
 from comity.core.errors import UsageError
 from comity.core.ids import Id, show_id
-from comity.journal.ports import Programs
+from comity.journal.ports import Brain, Brains, Programs
 from comity.journal.protocol import Stepped, Streamed, ToBrain, decode_from_brain, frame
 from comity.journal.task import TaskRow
 from comity.runtime.channel import Channel
@@ -88,6 +88,32 @@ class BrainProcess:
         if self._child is not None and not self._gone.done():
             self._why = self._why or why
             self._child.kill()
+
+
+class BrainsByKind:
+    """Starts brains where their agent's kind has them: in a process here, or outside, where `brains` says who.
+
+    `brains` is the gateway's; a node without one runs no outside programs.
+    """
+
+    def __init__(self, programs: Programs, inside: Brains) -> None:
+        self._programs = programs
+        self._inside = inside
+        self.brains: Brains | None = None
+
+    async def start(self, row: TaskRow, on_step: OnStep, on_gone: OnGone) -> Brain:
+        """Start a brain for `row`'s agent.
+
+        Raises:
+            UsageError: it is an outside program, and this node has no gateway; else as `ProcessBrains.start`.
+        """
+        program = await self._programs.find(row.agent)
+        spec = program.agent(row.agent) if program is not None else None
+        if spec is None or spec.kind != "outside":
+            return await self._inside.start(row, on_step, on_gone)
+        if self.brains is None:
+            raise UsageError("no_gateway", f"agent `{row.agent}` is an outside program", hint="`comity up` lets it in")
+        return await self.brains.start(row, on_step, on_gone)
 
 
 class ProcessBrains:

@@ -11,13 +11,19 @@ from comity.journal.ports import NodeRow, Store
 from comity.runtime.nodelock import NodeLock, is_free
 
 ADDRESS = "lock:"
+URL = " url:"
 
 log = logging.getLogger("comity.node")
 
 
-def address_of(lock: NodeLock) -> str:
-    """Return what a node's row says of its lock."""
-    return f"{ADDRESS}{lock.path}"
+def address_of(lock: NodeLock, url: str = "") -> str:
+    """Return what a node's row says of its lock, and of where its server is reached."""
+    return f"{ADDRESS}{lock.path}{URL}{url}" if url else f"{ADDRESS}{lock.path}"
+
+
+def url_of(row: NodeRow) -> str:
+    """Return where a node's server is reached; an empty string where it has none."""
+    return row.address.partition(URL)[2]
 
 
 async def bury(store: Store, me: Id) -> None:
@@ -42,4 +48,4 @@ def is_gone(row: NodeRow) -> bool:
 
 
 def _lock_of(row: NodeRow) -> Path:
-    return Path(row.address.removeprefix(ADDRESS))
+    return Path(row.address.removeprefix(ADDRESS).partition(URL)[0])

@@ -19,7 +19,7 @@ from comity.kernel.kernel import Listener
 from comity.kernel.patience import Patient
 from comity.models.router import ModelRouter
 from comity.runtime import log as logs
-from comity.runtime.brains import ProcessBrains
+from comity.runtime.brains import BrainsByKind, ProcessBrains
 from comity.runtime.burial import address_of, bury, host_name
 from comity.runtime.collecting import COLLECT_AT
 from comity.runtime.config import Config
@@ -84,6 +84,8 @@ class Node:
         self.programs = LivePrograms(self.patient, self.zygotes.describe, config)
         self.hands = ProcessHands(self.zygotes, self._file_of, secrets)
         self.brains = ProcessBrains(self.zygotes, self.programs)
+        self.outside = BrainsByKind(self.programs, self.brains)
+        self.url = ""
         self.models = ModelRouter(
             config.model_settings,
             clock=self.clock,
@@ -103,7 +105,7 @@ class Node:
         logs.hide(self.config.secrets)
         self.kernel.lease.on_renewed.append(self.hands.told_lease)
         self.kernel.before_take.append(lambda: bury(self.store, self.id))
-        await self.kernel.start(host_name(), os.getpid(), address_of(self._lock))
+        await self.kernel.start(host_name(), os.getpid(), address_of(self._lock, self.url))
         log.info("node %s is up on %s", show_id(self.id), self.store.url)
 
     async def drain(self) -> None:
@@ -143,7 +145,7 @@ class Node:
             self.entropy,
             self.hands,
             self.models,
-            self.brains,
+            self.outside,
             self.programs,
             listener=self._listener,
         )

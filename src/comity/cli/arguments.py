@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from comity.cli.words import one_line
 from comity.core.codec import parse
 from comity.core.errors import UsageError
 from comity.journal.budget import Budget
+from comity.runtime.words import one_line
 
 BUDGET_HINT = "write for instance `--budget usd=1,tokens=200000,calls.irreversible=1,wall_s=3600,context_tokens=100000`"
 

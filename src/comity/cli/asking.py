@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from comity.cli.account import at_hand
 from comity.cli.screen import Screen
-from comity.cli.words import one_line
 from comity.core.errors import UsageError
 from comity.core.ids import Id
 from comity.kernel.ledger import Record
+from comity.runtime.account import at_hand
 from comity.runtime.orders import Orders
+from comity.runtime.words import one_line
 
 
 class Asker:

@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from comity.cli.nodes import nodes_up
-from comity.cli.words import number, short, span
 from comity.core.clock import SystemClock
 from comity.core.errors import ComityError
 from comity.journal.ports import Store
 from comity.journal.spec import Program
 from comity.runtime.config import Config
+from comity.runtime.nodes import nodes_up
 from comity.runtime.orders import Orders
 from comity.runtime.programs import StoredPrograms
+from comity.runtime.words import number, short, span
 
 Mark = Literal["ok", "note", "warning", "error"]
 SKEW_S_MAX = 1.0

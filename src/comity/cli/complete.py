@@ -22,8 +22,8 @@ def tasks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[
     """Complete the id of a task: its last characters, newest first, with state and goal beside."""
 
     async def read(store: Store) -> list[CompletionItem]:
-        from comity.cli.words import one_line, short
         from comity.journal.ports import TaskFilter
+        from comity.runtime.words import one_line, short
 
         rows = await store.tasks(TaskFilter(limit=500))
         found = [row for row in rows if short(row.id).startswith(incomplete.lower())][:SHOWN_MAX]

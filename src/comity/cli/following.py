@@ -9,17 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from comity.cli.account import Account, content, read_account
+from msgspec.structs import asdict
+
 from comity.cli.app import App
 from comity.cli.asking import Asker
-from comity.cli.documents import account_document
 from comity.cli.exits import Exit, exit_for
 from comity.cli.follow import Bell, Follower
 from comity.cli.live import Live
 from comity.cli.next_steps import next_steps, way_on
-from comity.cli.nodes import nodes_up
+from comity.cli.screen import STATE_STYLE
 from comity.cli.task_page import write_steps
-from comity.cli.words import STATE_STYLE, cost, one_line, preview, short, span
 from comity.core.errors import StoreError
 from comity.core.ids import Id, show_id
 from comity.journal.call import Kind
@@ -28,6 +27,10 @@ from comity.journal.ports import Store
 from comity.journal.task import State, TaskRow
 from comity.kernel.ledger import Ledger
 from comity.kernel.stops import scopes_of
+from comity.runtime.account import Account, content, read_account
+from comity.runtime.nodes import nodes_up
+from comity.runtime.words import cost, one_line, preview, short, span
+from comity.server.documents import account_document
 
 if TYPE_CHECKING:
     from comity.runtime.node import Node
@@ -150,7 +153,7 @@ class Following:
             result = await content(self._store, row.tenant, ended.result)
         if screen.is_json:
             commands = [{"command": line, "does": text} for line, text in steps]
-            document = {**account_document(account), "result": result, "next": commands, "exit_code": int(code)}
+            document = {**asdict(account_document(account)), "result": result, "next": commands, "exit_code": int(code)}
             screen.document(document)
             return
         words = (span((row.updated_us - row.created_us) / 1e6), cost(account.ledger.used))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from comity.cli.account import at_hand
-from comity.cli.words import arguments, cost, model_name, moment, one_line, preview, short, span
 from comity.core.ids import parse_id
 from comity.journal.budget import NO_COST
 from comity.journal.call import Kind, Status
@@ -32,6 +30,8 @@ from comity.journal.entry import (
     Waiting,
 )
 from comity.journal.task import State
+from comity.runtime.account import at_hand
+from comity.runtime.words import arguments, cost, model_name, moment, one_line, preview, short, span
 
 _QUIET_KINDS = (Kind.NOW, Kind.RANDOM)
 _TOLD_ELSEWHERE = (*_QUIET_KINDS, Kind.HUMAN, Kind.SIGNAL)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-from comity.cli.words import SHORT_CHARS, one_line
 from comity.core.errors import UsageError
 from comity.core.ids import parse_id, show_id
-from comity.journal.ports import Store, TaskFilter
+from comity.journal.ports import Store
 from comity.journal.task import TaskRow
+from comity.runtime.listing import all_tasks
+from comity.runtime.words import SHORT_CHARS, one_line
 
-PAGE = 500
-LOOKUP_TASKS_MAX = 100_000
-"""An abbreviation is looked up among so many of the newest tasks."""
 PART_CHARS_MIN = 4
 _HEX = frozenset("0123456789abcdef")
 HINT = "`comity tasks ls` lists them"
@@ -42,21 +38,6 @@ async def find_task(store: Store, text: str) -> TaskRow:
         text = f"`{text}` fits {len(found)} tasks: {names}{more}"
         raise UsageError("ambiguous_id", text, hint="give more characters of the id")
     return found[0]
-
-
-async def all_tasks(store: Store, which: TaskFilter | None = None) -> AsyncIterator[TaskRow]:
-    """Yield tasks, newest first, page by page."""
-    which = which or TaskFilter()
-    before = b""
-    for _ in range(LOOKUP_TASKS_MAX // PAGE):
-        page = await store.tasks(
-            TaskFilter(which.states, which.agent, which.session, which.tenant, which.parent, which.node, before, PAGE)
-        )
-        for row in page:
-            yield row
-        if len(page) < PAGE:
-            return
-        before = page[-1].id
 
 
 async def find_scope(store: Store, text: str) -> str:

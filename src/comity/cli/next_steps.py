@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from comity.cli.account import Account, at_hand
-from comity.cli.words import one_line, short
 from comity.journal.budget import Budget, Usage
 from comity.journal.call import Kind
 from comity.journal.task import ParkReason, State
 from comity.kernel.ledger import Record
+from comity.runtime.account import Account, at_hand
+from comity.runtime.words import one_line, short
 
 
 def next_steps(account: Account, *, has_node: bool, stopped: tuple[str, ...] = ()) -> list[tuple[str, str]]:

@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 WIDTH_PIPED = 200
 """How wide tables may be where nobody looks at them in a terminal."""
 
+STATE_STYLE: dict[str, str] = {
+    "queued": "dim",
+    "running": "cyan",
+    "waiting": "blue",
+    "parked": "yellow",
+    "cancelling": "magenta",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "dim",
+}
+"""How the state of a task is shown."""
+
 Piece = str | tuple[str, str]
 """Text, or text with a style."""
 
@@ -106,7 +118,7 @@ def assembled(pieces: Sequence[Piece]) -> Text:
     """Return pieces as one styled text that holds no control characters."""
     from rich.text import Text
 
-    from comity.cli.words import clean
+    from comity.runtime.words import clean
 
     text = Text()
     for piece in pieces:

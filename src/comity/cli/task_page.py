@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from comity.cli.account import Account, at_hand, content
 from comity.cli.lines import Line
-from comity.cli.screen import Piece, Screen
-from comity.cli.words import (
-    STATE_STYLE,
+from comity.cli.screen import STATE_STYLE, Piece, Screen
+from comity.core.ids import show_id
+from comity.journal.ports import Store
+from comity.journal.task import State
+from comity.kernel.ledger import Record
+from comity.runtime.account import Account, at_hand, content
+from comity.runtime.words import (
     age,
     arguments,
     cost,
@@ -23,10 +26,6 @@ from comity.cli.words import (
     time_of_day,
     usd,
 )
-from comity.core.ids import show_id
-from comity.journal.ports import Store
-from comity.journal.task import State
-from comity.kernel.ledger import Record
 
 _PHASE_STYLE = {
     "done": "green",

@@ -261,7 +261,7 @@ def test_completion_offers_task_ids_agents_and_scopes(
 
 
 def test_text_of_agents_cannot_speak_to_the_terminal(comity, folder: Path, clerk: Path) -> None:
-    from comity.cli.words import clean
+    from comity.runtime.words import clean
 
     assert clean("a\x1b[2Jb\u202ec\nd") == "a\\x1b[2Jb\\u202ec\nd"
     assert comity("run", "clerk.py", "--goal", "bad\x1b[2J", "--detach").exit_code == 0

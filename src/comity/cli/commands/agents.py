@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -33,11 +33,12 @@ def ls(app: App) -> None:
 
 async def _ls(app: App) -> None:
     from comity.runtime.programs import StoredPrograms
+    from comity.server.fleet_documents import agent_document
 
     async with app.store() as store:
         found = await StoredPrograms(store).all()
     if app.is_json:
-        app.screen.document({"agents": [_document(spec, program) for spec, program in found]})
+        app.screen.document({"agents": [agent_document(spec, program) for spec, program in found]})
     elif not found:
         app.screen.say(("no agents", "dim"))
         app.screen.note(("comity agents register FILE", "bold"), ("  enters those of a file", "dim"))
@@ -59,6 +60,7 @@ def register(app: App, files: tuple[str, ...]) -> None:
 async def _register(app: App, files: tuple[str, ...]) -> None:
     from comity.cli.enlist import read_program, reader_of_files
     from comity.runtime.programs import register as enter
+    from comity.server.fleet_documents import agent_document
 
     async with reader_of_files() as zygotes:
         programs = [await read_program(zygotes, file, app.config) for file in files]
@@ -67,13 +69,13 @@ async def _register(app: App, files: tuple[str, ...]) -> None:
             await enter(store, program)
     found = [(spec, program) for program in programs for spec in program.agents]
     if app.is_json:
-        app.screen.document({"agents": [_document(spec, program) for spec, program in found]})
+        app.screen.document({"agents": [agent_document(spec, program) for spec, program in found]})
     elif not app.is_quiet:
         _write(app, found)
 
 
 def _write(app: App, found: list[tuple[AgentSpec, Program]]) -> None:
-    from comity.cli.words import one_line
+    from comity.runtime.words import one_line
 
     app.screen.table(
         ("agent", "kind", "version", "model", "tools", "file"),
@@ -95,33 +97,3 @@ def _write(app: App, found: list[tuple[AgentSpec, Program]]) -> None:
 def _effect(program: Program, name: str) -> str:
     tool = program.tool(name)
     return str(tool.effect) if tool is not None else "unknown"
-
-
-def _document(spec: AgentSpec, program: Program) -> dict[str, Any]:
-    tools = [tool for tool in program.tools if tool.name in spec.tools]
-    return {
-        "name": spec.name,
-        "kind": spec.kind,
-        "version": program.version(spec),
-        "description": spec.description,
-        "model": spec.model or None,
-        "agents": list(spec.agents),
-        "tools": [
-            {
-                "name": tool.name,
-                "effect": str(tool.effect),
-                "description": tool.description,
-                "once": list(tool.once),
-                "once_per": tool.once_per if tool.once else None,
-                "reconcile": tool.reconcile or None,
-                "compensate": tool.compensate or None,
-                "verify": tool.verify or None,
-            }
-            for tool in tools
-        ],
-        "queue": spec.queue,
-        "concurrency_limit": spec.concurrency_limit or None,
-        "on_divergence": spec.on_divergence,
-        "file": program.file,
-        "digest": program.digest,
-    }

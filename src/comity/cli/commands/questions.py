@@ -29,25 +29,14 @@ def ls(app: App) -> None:
 
 
 async def _ls(app: App) -> None:
-    from comity.cli.words import age, iso, one_line, short
-    from comity.core.ids import show_id
+    from comity.runtime.words import age, one_line, short
+    from comity.server.fleet_documents import question_document
 
     async with app.orders() as (store, orders):
         found = await orders.questions()
         now_us = await store.now_us()
     if app.is_json:
-        documents = [
-            {
-                "task": show_id(item.task),
-                "call": item.call,
-                "agent": item.agent,
-                "question": item.question,
-                "options": list(item.options),
-                "asked_at": iso(item.asked_us),
-            }
-            for item in found
-        ]
-        app.screen.document({"questions": documents})
+        app.screen.document({"questions": [question_document(item) for item in found]})
     elif not found:
         app.screen.say(("nobody asks", "dim"))
     else:
@@ -92,8 +81,8 @@ def answer(app: App, *, task: str, answer: str, call: int | None, is_json_answer
 
 async def _answer(app: App, task: str, value: object, call: int | None) -> None:
     from comity.cli.lookup import find_task
-    from comity.cli.words import short
     from comity.core.ids import show_id
+    from comity.runtime.words import short
 
     async with app.orders() as (store, orders):
         row = await find_task(store, task)

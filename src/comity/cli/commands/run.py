@@ -99,8 +99,8 @@ def _check(options: RunOptions) -> None:
 
 
 async def _run(app: App, options: RunOptions) -> int:
-    from comity.cli.nodes import nodes_up
     from comity.core.ids import show_id
+    from comity.runtime.nodes import nodes_up
 
     app.set_up_logs("warning")
     async with app.store(may_make=not options.task) as store:

@@ -29,26 +29,29 @@ def ls(app: App, tenant: str) -> None:
 
 
 async def _ls(app: App, tenant: str) -> None:
-    from comity.cli.words import one_line
-    from comity.kernel.session import NAMESPACE, read_conversation
+    from comity.kernel.session import NAMESPACE
+    from comity.runtime.words import one_line
+    from comity.server.fleet_documents import session_document
 
     async with app.store() as store:
         rows = await store.states(NAMESPACE, f"{tenant}/" if tenant else "")
-    found = [(*row.key.partition("/")[::2], read_conversation(row.value)) for row in rows]
+    found = [session_document(row) for row in rows]
     if app.is_json:
-        documents = [
-            {"tenant": owner, "session": name, "agent": item.agent, "messages": len(item.segments), "tasks": item.tasks}
-            for owner, name, item in found
-        ]
-        app.screen.document({"sessions": documents})
+        app.screen.document({"sessions": found})
     elif not found:
         app.screen.say(("no sessions", "dim"))
     else:
         app.screen.table(
             ("session", "tenant", "agent", ">tasks", ">messages"),
             [
-                (one_line(name, 60), owner, one_line(item.agent, 40), f"{item.tasks:,}", f"{len(item.segments):,}")
-                for owner, name, item in found
+                (
+                    one_line(item.session, 60),
+                    item.tenant,
+                    one_line(item.agent, 40),
+                    f"{item.tasks:,}",
+                    f"{item.messages:,}",
+                )
+                for item in found
             ],
         )
 
@@ -64,11 +67,13 @@ def show(app: App, *, session: str, tenant: str, last: int) -> None:
 
 
 async def _show(app: App, session: str, tenant: str, last: int) -> None:
-    from comity.cli.documents import task_document
-    from comity.cli.words import STATE_STYLE, one_line, short
+    from comity.cli.screen import STATE_STYLE
     from comity.core.codec import decode
     from comity.journal.ports import TaskFilter
     from comity.kernel.session import NAMESPACE, read_conversation, session_key
+    from comity.runtime.words import one_line, short
+    from comity.server.documents import task_document
+    from comity.server.fleet_documents import ConversationDocument
 
     async with app.store() as store:
         row = await store.state(NAMESPACE, session_key(tenant, session))
@@ -80,7 +85,7 @@ async def _show(app: App, session: str, tenant: str, last: int) -> None:
         messages = [decode(data) for data in await store.segments(tenant, hashes[-last:] if last else hashes)]
     if app.is_json:
         documents = [task_document(task) for task in tasks]
-        app.screen.document({"tenant": tenant, "session": session, "messages": messages, "tasks": documents})
+        app.screen.document(ConversationDocument(tenant, session, messages, documents))
         return
     for message in messages:
         role = str(message.get("role", ""))

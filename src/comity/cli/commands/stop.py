@@ -55,15 +55,13 @@ def stop(app: App, /, **given: Any) -> None:
 
 
 async def _list(app: App) -> None:
-    from comity.cli.words import iso, moment
+    from comity.runtime.words import moment
+    from comity.server.fleet_documents import stop_document
 
     async with app.orders() as (_, orders):
         found = await orders.stopped()
     if app.is_json:
-        listed = [
-            {"scope": scope, "by": said.get("by"), "at": iso(int(said.get("at_us") or 0))} for scope, said in found
-        ]
-        app.screen.document({"stopped": listed})
+        app.screen.document({"stopped": [stop_document(scope, said) for scope, said in found]})
     elif not found:
         app.screen.say(("nothing is stopped", "dim"))
     else:
@@ -73,21 +71,24 @@ async def _list(app: App) -> None:
 
 async def _lift(app: App, options: StopOptions) -> None:
     from comity.cli.lookup import find_scope
+    from comity.server.fleet_documents import LiftedDocument
 
     async with app.orders() as (store, orders):
         scope = await find_scope(store, options.scope)
         generation = await orders.lift(scope)
     if app.is_json:
-        app.screen.document({"scope": scope, "generation": generation, "lifted": True})
+        app.screen.document(LiftedDocument(scope, generation))
     else:
         app.screen.say(("lifted ", "bold green"), scope)
 
 
 async def _stop(app: App, options: StopOptions) -> None:
     from comity.cli.lookup import find_scope
-    from comity.cli.wire import on_the_wire, wire_document
-    from comity.cli.words import arguments, short, span
     from comity.core.clock import SystemClock
+    from comity.runtime.on_wire import on_the_wire
+    from comity.runtime.words import arguments, short, span
+    from comity.server.documents import wire_document
+    from comity.server.fleet_documents import StoppedDocument
 
     clock = SystemClock()
     async with app.orders() as (store, orders):
@@ -101,13 +102,14 @@ async def _stop(app: App, options: StopOptions) -> None:
         calls = await on_the_wire(store, scope)
     if app.is_json:
         listed = [wire_document(row, record) for row, record in calls]
-        document = {"scope": scope, "generation": generation, "committed": True}
-        app.screen.document({**document, "quiesced": options.may_wait, "on_the_wire": listed})
+        app.screen.document(
+            StoppedDocument(scope, generation, committed=True, quiesced=options.may_wait, on_the_wire=listed)
+        )
         return
     if not calls:
         app.screen.say(("nothing was on the wire", "dim"))
     for row, record in calls:
-        from comity.cli.account import at_hand
+        from comity.runtime.account import at_hand
 
         given = arguments(at_hand(record.args))
         effect = f"  {record.effect}" if record.effect is not None else ""
@@ -117,7 +119,7 @@ async def _stop(app: App, options: StopOptions) -> None:
 
 async def _quiesce(app: App, store: Store, orders: Orders, generation: int) -> None:
     from comity.cli.follow import Bell
-    from comity.cli.words import number
+    from comity.runtime.words import number
 
     bell, is_told = Bell(store), False
     while not await orders.is_quiesced(generation):

@@ -80,8 +80,8 @@ def restore(app: App, file: Path) -> None:
     What was acknowledged after the backup is gone: calls of its tasks that were made since are not known to the new
     store, so look at what runs in it before a node is started on it.
     """
-    from comity.cli.words import one_line
     from comity.runtime.config_keys import without_password
+    from comity.runtime.words import one_line
     from comity.stores import maintenance
 
     if not file.is_file():
@@ -101,7 +101,7 @@ def restore(app: App, file: Path) -> None:
 @click.pass_obj
 def check(app: App) -> int:
     """Read everything and verify it: numbers without gaps, entries and segments that are what their hashes say."""
-    from comity.cli.words import number
+    from comity.runtime.words import number
     from comity.stores import maintenance
 
     app.look_for_store()
@@ -133,8 +133,8 @@ def prune(app: App, *, age: str, is_sure: bool) -> None:
 
     Tasks of sessions stay: their context lives on.
     """
-    from comity.cli.words import number
     from comity.core.clock import SystemClock
+    from comity.runtime.words import number
     from comity.stores import maintenance
 
     found = _AGE.fullmatch(age.strip())

@@ -27,10 +27,11 @@ def diff(app: App, *, task: str, other: str | None) -> int:
 
 
 async def _diff(app: App, task: str, other: str | None) -> int:
-    from comity.cli.account import read_account
-    from comity.cli.compare import compare, document
     from comity.cli.lookup import find_task
-    from comity.cli.words import number, short
+    from comity.runtime.account import read_account
+    from comity.runtime.compare import compare
+    from comity.runtime.words import number, short
+    from comity.server.documents import diff_document
 
     async with app.store() as store:
         right = await read_account(store, await find_task(store, task))
@@ -45,7 +46,7 @@ async def _diff(app: App, task: str, other: str | None) -> int:
             left = await read_account(store, row)
         found = await compare(store, left, right)
     if app.is_json:
-        app.screen.document(document(left, right, found))
+        app.screen.document(diff_document(left, right, found))
         return Exit.FAILED if found.differs else Exit.OK
     screen = app.screen
     for name, before, after in found.heads:

@@ -13,7 +13,7 @@ from comity.cli.grammar import command
 from comity.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from comity.cli.account import Account
+    from comity.runtime.account import Account
 
 
 class ForkOptions(msgspec.Struct, frozen=True):
@@ -52,12 +52,12 @@ def fork(app: App, /, **given: Any) -> None:
 
 
 async def _fork(app: App, options: ForkOptions) -> None:
-    from comity.cli.account import read_account
     from comity.cli.lookup import find_task
-    from comity.cli.words import short
     from comity.core.codec import canonical
     from comity.core.ids import show_id
     from comity.kernel.fork import Changes, could_happen_again
+    from comity.runtime.account import read_account
+    from comity.runtime.words import short
 
     async with app.orders() as (store, orders):
         row = await find_task(store, options.task)

@@ -135,9 +135,9 @@ def signal(app: App, *, task: str, name: str, value: str, key: str) -> None:
 
 async def _order(app: App, task: str, name: str, order: Order) -> None:
     from comity.cli.lookup import find_task
-    from comity.cli.nodes import nodes_up
-    from comity.cli.words import short
     from comity.core.ids import show_id
+    from comity.runtime.nodes import nodes_up
+    from comity.runtime.words import short
 
     async with app.orders() as (store, orders):
         row = await find_task(store, task)

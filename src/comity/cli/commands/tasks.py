@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,7 @@ from comity.cli.grammar import Group, command
 
 if TYPE_CHECKING:
     from comity.journal.ports import TaskFilter
+    from comity.server.documents import EntryDocument
 
 _HERE = "comity.cli.commands"
 COMMANDS = {
@@ -61,8 +62,9 @@ def ls(app: App, *, states: tuple[str, ...], agent: str, session: str, tenant: s
 
 
 async def _ls(app: App, which: TaskFilter) -> None:
-    from comity.cli.documents import task_document
-    from comity.cli.words import STATE_STYLE, age, one_line, short
+    from comity.cli.screen import STATE_STYLE
+    from comity.runtime.words import age, one_line, short
+    from comity.server.documents import task_document
 
     async with app.store() as store:
         rows = await store.tasks(which)
@@ -103,13 +105,15 @@ def show(app: App, task: str) -> None:
 
 
 async def _show(app: App, task: str) -> None:
-    from comity.cli.account import read_account
-    from comity.cli.documents import account_document
+    from msgspec.structs import asdict
+
     from comity.cli.lookup import find_task
     from comity.cli.next_steps import next_steps
-    from comity.cli.nodes import nodes_up
     from comity.cli.task_page import write_page
     from comity.kernel.stops import scopes_of
+    from comity.runtime.account import read_account
+    from comity.runtime.nodes import nodes_up
+    from comity.server.documents import account_document
 
     async with app.orders() as (store, orders):
         row = await find_task(store, task)
@@ -119,7 +123,7 @@ async def _show(app: App, task: str) -> None:
         steps = next_steps(account, has_node=bool(await nodes_up(store)), stopped=stopped)
         if app.is_json:
             next_commands = [{"command": line, "does": text} for line, text in steps]
-            app.screen.document({**account_document(account), "next": next_commands})
+            app.screen.document({**asdict(account_document(account)), "next": next_commands})
         else:
             await write_page(app.screen, store, account, steps)
 
@@ -142,16 +146,16 @@ def tail(app: App, *, task: str, is_following: bool, from_seq: int) -> int:
 
 
 async def _tail(app: App, task: str, *, is_following: bool, from_seq: int) -> int:
-    from comity.cli.documents import entry_document
     from comity.cli.follow import Bell, Follower
     from comity.cli.lines import Teller
     from comity.cli.lookup import find_task
     from comity.cli.task_page import write_line
+    from comity.server.documents import entry_document
 
     async with app.store() as store:
         row = await find_task(store, task)
         follower, bell, teller = Follower(store, row.id), Bell(store), Teller()
-        documents: list[dict[str, Any]] = []
+        documents: list[EntryDocument] = []
         while True:
             now = await store.task(row.id) or row
             for item in await follower.more():

@@ -76,8 +76,8 @@ async def _enlist(app: App, node: Node, files: tuple[str, ...]) -> None:
 
 
 def _greet(app: App, node: Node) -> None:
-    from comity.cli.words import short
     from comity.runtime.config_keys import without_password
+    from comity.runtime.words import short
 
     if app.log_format == "json":
         return  # the log says the same, and stays one JSON document a line

@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from comity.cli.account import Account, at_hand, content
-from comity.cli.documents import Document
-from comity.cli.words import arguments, one_line, preview
-from comity.core.ids import show_id
 from comity.journal.ports import Store
 from comity.kernel.ledger import Record
+from comity.runtime.account import Account, at_hand, content
+from comity.runtime.words import arguments, one_line, preview
 
 CHANGES_MAX = 50
 ABSENT = "absent"
@@ -58,27 +56,6 @@ async def compare(store: Store, left: Account, right: Account) -> Comparison:
             break
         found.same += 1
     return found
-
-
-def document(left: Account, right: Account, found: Comparison) -> Document:
-    """Return a comparison as JSON."""
-    first = None
-    if found.call is not None:
-        first = {
-            "call": found.call,
-            "what": found.what,
-            "left_call": found.left_seq,
-            "right_call": found.right_seq,
-            "changes": [change._asdict() for change in found.changes],
-        }
-    return {
-        "left": show_id(left.row.id),
-        "right": show_id(right.row.id),
-        "differs": found.differs,
-        "same_calls": found.same,
-        "heads": [{"name": name, "left": one, "right": two} for name, one, two in found.heads],
-        "first_difference": first,
-    }
 
 
 def changes(left: Any, right: Any, path: str = "") -> Iterator[Change]:
@@ -155,7 +132,7 @@ async def _differ(store: Store, found: Comparison, left: tuple[Account, Record],
     return bool(found.changes)
 
 
-async def _outcome(store: Store, account: Account, record: Record) -> Document:
+async def _outcome(store: Store, account: Account, record: Record) -> dict[str, Any]:
     result = await content(store, account.row.tenant, record.result) if not record.open else None
     return {"phase": account.phase(record), "result": result, "code": record.code, "error": record.error}
 

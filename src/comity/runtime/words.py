@@ -10,22 +10,10 @@ import msgspec
 
 from comity.core.ids import Id, show_id
 from comity.journal.budget import Cost
-from comity.journal.task import State
 
 SHORT_CHARS = 8
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-
-STATE_STYLE = {
-    State.QUEUED: "dim",
-    State.RUNNING: "cyan",
-    State.WAITING: "blue",
-    State.PARKED: "yellow",
-    State.CANCELLING: "magenta",
-    State.SUCCEEDED: "green",
-    State.FAILED: "red",
-    State.CANCELLED: "dim",
-}
 
 
 def short(id: Id) -> str:

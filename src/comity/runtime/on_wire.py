@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from comity.cli.documents import Document, value_or_digest
-from comity.cli.lookup import all_tasks
-from comity.cli.words import iso
-from comity.core.ids import parse_id, show_id
+from comity.core.ids import parse_id
 from comity.journal.ports import Store, TaskFilter
 from comity.journal.task import State, TaskRow
 from comity.kernel.ledger import Ledger, Record
 from comity.kernel.stops import scopes_of
+from comity.runtime.listing import all_tasks
 
 _MAY_HAVE_SOME = (State.QUEUED, State.RUNNING, State.CANCELLING, State.PARKED)
 
@@ -21,20 +19,6 @@ async def on_the_wire(store: Store, scope: str) -> list[tuple[TaskRow, Record]]:
         ledger = Ledger(row.id).replay(await store.load(row.id))
         found += [(row, record) for record in ledger.open_calls() if record.meant and not record.held]
     return sorted(found, key=lambda item: item[1].at_us)
-
-
-def wire_document(row: TaskRow, record: Record) -> Document:
-    """Return such a call as JSON."""
-    return {
-        "task": show_id(row.id),
-        "call": record.seq,
-        "kind": str(record.key.kind),
-        "name": record.key.name,
-        "effect": str(record.effect) if record.effect is not None else None,
-        "args": value_or_digest(record.args),
-        "attempt": record.attempt,
-        "asked_at": iso(record.at_us),
-    }
 
 
 async def _tasks_in(store: Store, scope: str) -> list[TaskRow]:

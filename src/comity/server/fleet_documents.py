@@ -1,0 +1,151 @@
+"""The documents on all but tasks: sessions, questions, agents, tools, stops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from comity.core.ids import show_id
+from comity.journal.spec import AgentSpec, Effect, Program, ToolSpec
+from comity.journal.unit import StateRow
+from comity.kernel.session import read_conversation
+from comity.runtime.orders import Question
+from comity.runtime.words import iso
+from comity.server.documents import Moment, TaskDocument, Uuid, WireDocument
+
+
+class SessionDocument(msgspec.Struct, frozen=True):
+    """A conversation: whose it is, and how much was said in how many tasks."""
+
+    tenant: str
+    session: str
+    agent: str
+    messages: int
+    tasks: int
+
+
+class ConversationDocument(msgspec.Struct, frozen=True):
+    """A conversation with its messages and its newest tasks."""
+
+    tenant: str
+    session: str
+    messages: list[Any]
+    tasks: list[TaskDocument]
+
+
+class QuestionDocument(msgspec.Struct, frozen=True):
+    """A question that nobody answered yet; one with `options` takes one of them."""
+
+    task: Uuid
+    call: int
+    agent: str
+    question: str
+    options: list[str]
+    asked_at: Moment | None
+
+
+class ToolDocument(msgspec.Struct, frozen=True):
+    """A tool of an agent, as its author declared it and its operator tightened it."""
+
+    name: str
+    effect: Effect
+    description: str
+    once: list[str]
+    once_per: str | None
+    reconcile: str | None
+    compensate: str | None
+    verify: str | None
+
+
+class AgentDocument(msgspec.Struct, frozen=True):
+    """A registered agent; `file` and `digest` are empty for an outside one."""
+
+    name: str
+    kind: str
+    version: str
+    description: str
+    model: str | None
+    agents: list[str]
+    tools: list[ToolDocument]
+    queue: str
+    concurrency_limit: int | None
+    on_divergence: str
+    file: str
+    digest: str
+
+
+class StopDocument(msgspec.Struct, frozen=True):
+    """A stop in force: who gave it, and when."""
+
+    scope: str
+    by: str | None
+    at: Moment | None
+
+
+class StoppedDocument(msgspec.Struct, frozen=True):
+    """How far a stop is: `quiesced` once nothing can start in its scope, and what was on the wire by then."""
+
+    scope: str
+    generation: int
+    committed: bool
+    quiesced: bool
+    on_the_wire: list[WireDocument]
+
+
+class LiftedDocument(msgspec.Struct, frozen=True):
+    """A stop that was lifted."""
+
+    scope: str
+    generation: int
+    lifted: bool = True
+
+
+def session_document(row: StateRow) -> SessionDocument:
+    """Return a session's state row."""
+    tenant, _, session = row.key.partition("/")
+    found = read_conversation(row.value)
+    return SessionDocument(tenant, session, found.agent, len(found.segments), found.tasks)
+
+
+def question_document(item: Question) -> QuestionDocument:
+    """Return an open question."""
+    asked_at = iso(item.asked_us)
+    return QuestionDocument(show_id(item.task), item.call, item.agent, item.question, list(item.options), asked_at)
+
+
+def agent_document(spec: AgentSpec, program: Program) -> AgentDocument:
+    """Return a registered agent with its tools."""
+    return AgentDocument(
+        name=spec.name,
+        kind=spec.kind,
+        version=program.version(spec),
+        description=spec.description,
+        model=spec.model or None,
+        agents=list(spec.agents),
+        tools=[tool_document(tool) for tool in program.tools if tool.name in spec.tools],
+        queue=spec.queue,
+        concurrency_limit=spec.concurrency_limit or None,
+        on_divergence=spec.on_divergence,
+        file=program.file,
+        digest=program.digest,
+    )
+
+
+def tool_document(tool: ToolSpec) -> ToolDocument:
+    """Return a tool."""
+    return ToolDocument(
+        name=tool.name,
+        effect=tool.effect,
+        description=tool.description,
+        once=list(tool.once),
+        once_per=tool.once_per if tool.once else None,
+        reconcile=tool.reconcile or None,
+        compensate=tool.compensate or None,
+        verify=tool.verify or None,
+    )
+
+
+def stop_document(scope: str, said: dict[str, Any]) -> StopDocument:
+    """Return a stop in force."""
+    return StopDocument(scope, said.get("by"), iso(int(said.get("at_us") or 0)))

@@ -192,10 +192,12 @@ async def _texts(response: httpx2.Response, assembly: Assembly) -> AsyncIterator
 async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
     reader = EventReader()
     async for chunk in chunks:
-        for data in reader.feed(chunk):
-            yield data
-    for data in reader.end():
-        yield data
+        for event in reader.feed(chunk):
+            if event.data:
+                yield event.data
+    for event in reader.end():
+        if event.data:
+            yield event.data
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:

@@ -2,65 +2,67 @@
 
 from __future__ import annotations
 
+import re
+from typing import NamedTuple
+
 from comity.models.failure import broken
 
 EVENT_BYTES_MAX = 16 * 1024 * 1024
 """An event above this size ends the stream: it is no piece of a model's answer."""
+_BLANK_LINE = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
+_BOM = b"\xef\xbb\xbf"
+
+
+class Event(NamedTuple):
+    """An event: its bytes as they came, blank line and comments included, and its data ("" for a comment alone)."""
+
+    raw: bytes
+    data: str
 
 
 class EventReader:
-    """Turns chunks of a response into the data of its events; names, ids and comments (keep-alives) are passed over."""
+    """Turns chunks of a response into its events; their names and ids are passed over, since models' data has both."""
 
     def __init__(self) -> None:
         """Start at the beginning of a stream."""
-        self._rest = bytearray()
-        self._data: list[bytes] = []
-        self._size = 0
+        self._rest = b""
         self._is_first = True
 
-    def feed(self, chunk: bytes) -> list[str]:
-        """Return the data of the events that `chunk` completes.
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Return the events that `chunk` completes; together with the rest, their bytes are those that came.
 
         Raises:
             ComityError: `model_broken`: an event is too large, or no UTF-8.
         """
-        self._rest += chunk
-        if self._is_first and len(self._rest) >= 3:
-            self._is_first = False
-            if self._rest.startswith(b"\xef\xbb\xbf"):
-                del self._rest[:3]
-        if len(self._rest) + self._size > EVENT_BYTES_MAX:
-            raise broken(f"an event of its stream is larger than {EVENT_BYTES_MAX} bytes")
-        lines, self._rest = _split(self._rest)
-        return [text for line in lines if (text := self._line(line)) is not None]
+        seen = max(len(self._rest) - 3, 0)
+        stream = self._rest + chunk if self._rest else chunk
+        events: list[Event] = []
+        start = 0
+        for found in _BLANK_LINE.finditer(stream, seen):
+            events.append(self._event(stream[start : found.end()]))
+            start = found.end()
+        self._rest = stream[start:] if start else stream
+        _refuse_above(len(self._rest))
+        return events
 
-    def end(self) -> list[str]:
+    def end(self) -> list[Event]:
         """Return what the end of the stream completes: some servers leave out the last blank line."""
-        lines = [bytes(self._rest).rstrip(b"\r"), b""] if self._rest else [b""]
-        self._rest = bytearray()
-        return [text for line in lines if (text := self._line(line)) is not None]
+        rest, self._rest = self._rest, b""
+        return [self._event(rest)] if rest.strip() else []
 
-    def _line(self, line: bytes) -> str | None:
-        if line:
-            name, _, value = line.partition(b":")
-            if name == b"data":
-                self._data.append(value.removeprefix(b" "))
-                self._size += len(value)
-            return None
-        if not self._data:
-            return None
-        data, self._data, self._size = b"\n".join(self._data), [], 0
+    def _event(self, raw: bytes) -> Event:
+        _refuse_above(len(raw))
+        block = raw
+        if self._is_first:
+            self._is_first = False
+            block = raw.removeprefix(_BOM)
+        data = [line[5:].removeprefix(b" ") for line in block.splitlines() if line.startswith(b"data:")]
         try:
-            return data.decode()
+            return Event(raw, b"\n".join(data).decode())
         except UnicodeDecodeError:
             raise broken("an event of its stream is no UTF-8") from None
 
 
-def _split(data: bytearray) -> tuple[list[bytes], bytearray]:
-    """Return the whole lines of `data` (ended by LF, CR LF or CR) and the rest; a last CR may be half of CR LF."""
-    if b"\n" not in data and b"\r" not in data:
-        return [], data
-    held = data.endswith(b"\r")
-    text = bytes(data[:-1] if held else data).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    *lines, rest = text.split(b"\n")
-    return lines, bytearray(rest + b"\r" if held else rest)
+def _refuse_above(size: int) -> None:
+    if size > EVENT_BYTES_MAX:
+        raise broken(f"an event of its stream is larger than {EVENT_BYTES_MAX} bytes")

@@ -32,10 +32,10 @@ def assembled(stream: str | bytes, chunks: list[int] | None = None) -> tuple[str
     reader, assembly, said = EventReader(), Assembly(LIMITS), ""
     cuts = [0, *sorted(chunks or []), len(data)]
     for start, end in pairwise(cuts):
-        for text in reader.feed(data[start:end]):
-            said += assembly.add(text)
-    for text in reader.end():
-        said += assembly.add(text)
+        for item in reader.feed(data[start:end]):
+            said += assembly.add(item.data) if item.data else ""
+    for item in reader.end():
+        said += assembly.add(item.data) if item.data else ""
     assert assembly.is_whole
     return said, assembly.last()
 
@@ -76,7 +76,7 @@ def test_a_byte_order_mark_and_a_missing_last_blank_line_change_nothing():
 
 def test_data_of_several_lines_is_one_event():
     reader = EventReader()
-    assert reader.feed(b"event: x\nid: 1\ndata: {\ndata: }\n\ndata\n\n") == ["{\n}", ""]
+    assert [item.data for item in reader.feed(b"event: x\nid: 1\ndata: {\ndata: }\n\ndata\n\n")] == ["{\n}", ""]
 
 
 def test_a_stream_without_usage_has_no_cost():

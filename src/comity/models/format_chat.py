@@ -1,0 +1,136 @@
+"""OpenAI's Chat Completions as a wire format. Source: the OpenAI API reference.
+
+A stream is always asked to report usage. Where the program did not ask for that itself, the one event that says
+nothing else reaches neither it nor the record.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from comity.journal.wire import SSE, Answer
+from comity.models.body import bad, count, fields, flag, joined, records, remembered, spelled, strict, text
+from comity.models.chat_answer import ChatAnswer
+from comity.models.format import Options, Told, WireFormat
+from comity.models.openai_error import error_of
+from comity.models.stream import StreamReader, event_of
+
+_CAPS = ("max_completion_tokens", "max_tokens")
+
+
+class ChatFormat(WireFormat):
+    """Chat Completions."""
+
+    name = "chat"
+    path = "/chat/completions"
+
+    def to_stream(self, answer: Answer, rest: bytes) -> Answer:
+        """Return a recorded answer as an event stream: each choice whole in one event, then its end."""
+        if answer.is_stream or answer.status >= 400:
+            return answer
+        value = msgspec.json.decode(answer.body)
+        usage = value.pop("usage", None)
+        head = {name: item for name, item in value.items() if name != "choices"} | {"object": "chat.completion.chunk"}
+        events = [event_of(head | {"choices": [piece]}) for choice in value["choices"] for piece in _pieces(choice)]
+        if usage is not None and _wants_usage(rest):
+            events.append(event_of(head | {"choices": [], "usage": usage}))
+        body = b"".join([*events, b"data: [DONE]\n\n"]).decode()
+        return msgspec.structs.replace(answer, body=body, type=SSE)
+
+    def to_plain(self, answer: Answer) -> Answer:
+        """Return a recorded event stream as one JSON object."""
+        if not answer.is_stream or answer.status >= 400:
+            return answer
+        gathering = ChatAnswer()
+        reader = StreamReader(gathering)
+        reader.feed(answer.body.encode())
+        reader.end()
+        body = msgspec.json.encode(gathering.message()).decode()
+        return msgspec.structs.replace(answer, body=body, type="application/json")
+
+    def error_body(self, status: int, code: str, message: str, hint: str = "") -> bytes:
+        """Return an error as OpenAI's APIs shape it."""
+        return spelled({"error": error_of(status, code, message, hint)})
+
+    def error_event(self, status: int, code: str, message: str, hint: str = "") -> bytes:
+        """Return the event that ends a stream with an error."""
+        return event_of({"error": error_of(status, code, message, hint)})
+
+    def _told(self, raw: bytes) -> Told:
+        return _told(raw)
+
+    def _options(self, rest: bytes) -> Options:
+        return _options(rest)
+
+    def _gathering(self, rest: bytes) -> ChatAnswer:
+        return ChatAnswer(wants_usage=_wants_usage(rest))
+
+    def _asked(self, rest: bytes) -> bytes:
+        """Return `rest`; of a stream, so that usage is reported."""
+        if not _options(rest).is_stream:
+            return rest
+        found = fields(rest, "rest")
+        given = found.get("stream_options", b"null")
+        asked = {} if given == b"null" else fields(given, "`stream_options`")
+        return joined({**found, "stream_options": joined({**asked, "include_usage": b"true"})})
+
+
+@remembered(2_048, 16_384)
+def _told(raw: bytes) -> Told:
+    message = strict(raw, "messages[]")
+    role = text(message, "role")
+    if not role:
+        raise bad("messages[]", "an object with a `role`", message)
+    calls = [
+        (text(call, "id"), text(call.get("function") or call.get("custom"), "name"))
+        for call in records(message.get("tool_calls"))
+    ]
+    results = {"tool": [(text(message, "tool_call_id"), "")], "function": [("", text(message, "name"))]}
+    return Told(role, tuple(calls), tuple(results.get(role, ())))
+
+
+@remembered(256, 65_536)
+def _options(rest: bytes) -> Options:
+    found = strict(rest, "request")
+    caps = [cap for name in _CAPS if (cap := count(found, name)) is not None]
+    choices = count(found, "n") or 1
+    asked = found.get("stream_options")
+    if asked is not None and not isinstance(asked, dict):
+        raise bad("stream_options", "an object", asked)
+    return Options(
+        is_stream=flag(found, "stream"),
+        tools=tuple(_names(found)),
+        hosted=tuple(_hosted(found)),
+        output_tokens_max=min(caps) * choices if caps else None,
+    )
+
+
+def _names(found: dict[str, Any]) -> list[str]:
+    """Return the names of functions and custom tools, with those of the older field."""
+    offered = [text(tool.get(text(tool, "type")), "name") for tool in records(found.get("tools"))]
+    return [name for name in (*offered, *(text(item, "name") for item in records(found.get("functions")))) if name]
+
+
+def _hosted(found: dict[str, Any]) -> list[str]:
+    kinds = [text(tool, "type") for tool in records(found.get("tools"))]
+    hosted = [kind for kind in kinds if kind not in {"function", "custom"}]
+    return hosted if found.get("web_search_options") is None else [*hosted, "web_search"]
+
+
+def _wants_usage(rest: bytes) -> bool:
+    asked = strict(fields(rest, "rest").get("stream_options", b"null"), "stream_options")
+    return isinstance(asked, dict) and asked.get("include_usage") is True
+
+
+def _pieces(choice: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a choice as the pieces of a stream: what it says, and that it ended."""
+    delta = dict(choice["message"])
+    if calls := delta.get("tool_calls"):
+        delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
+    head = {"index": choice.get("index", 0), "logprobs": choice.get("logprobs")}
+    return [
+        head | {"delta": delta, "finish_reason": None},
+        head | {"delta": {}, "logprobs": None, "finish_reason": choice.get("finish_reason") or "stop"},
+    ]

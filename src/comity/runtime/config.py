@@ -45,7 +45,7 @@ class Config(msgspec.Struct, frozen=True):
     @property
     def model_settings(self) -> ModelSettings:
         """Return what a `ModelRouter` takes."""
-        return ModelSettings(self.sections.models, self.sections.upstreams, self.sections.prices)
+        return ModelSettings(self.sections.models, self.sections.model_upstreams, self.sections.prices)
 
     def source(self, *key: str) -> str:
         """Return where the value of a key came from: `flag`, `env NAME`, `file:line` or `default`."""
@@ -100,7 +100,8 @@ def load_config(
     home = _home(environment, here, user_home, tree)
     sections = _completed(sections, home, _base_of(tree, found, here))
     check(sections, tree)
-    names = {upstream.api_key_env for upstream in sections.upstreams.values()} - {""}
+    names = {upstream.api_key_env for upstream in sections.model_upstreams.values()} - {""}
+    names |= {name for upstream in sections.mcp_upstreams.values() for name in upstream.variables}
     secrets = tuple(sorted(environment[name] for name in names if environment.get(name)))
     return Config(sections, home, found, tree.sources, secrets)
 
@@ -172,10 +173,15 @@ def _completed(sections: Sections, home: Path, absolute: Callable[..., str]) -> 
         if colon and path:
             whole = absolute(path, "models", name, "scripted")
             models[name] = msgspec.structs.replace(model, scripted=f"{whole}:{script}")
+    server = msgspec.structs.replace(
+        sections.server,
+        tls_cert_file=absolute(sections.server.tls_cert_file, "server", "tls_cert_file"),
+        tls_key_file=absolute(sections.server.tls_key_file, "server", "tls_key_file"),
+    )
     store = sections.store
     if not store.url:
         store = msgspec.structs.replace(store, url=f"sqlite:///{home / 'comity.db'}")
-    return msgspec.structs.replace(sections, agents=agents, models=models, store=store)
+    return msgspec.structs.replace(sections, agents=agents, models=models, server=server, store=store)
 
 
 def _collect(value: Any, key: Key, config: Config, lines: list[Setting]) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from comity.core.errors import UsageError
 from comity.models.settings import ModelEntry, Upstream
 from comity.runtime.config_keys import Tree, guess, shown
-from comity.runtime.config_sections import NodeSection, Sections
+from comity.runtime.config_sections import NodeSection, Sections, ServerSection
 
 STORE_SCHEMES = ("sqlite", "postgresql", "postgres")
 
@@ -19,6 +19,7 @@ def check(sections: Sections, tree: Tree) -> None:
         UsageError: it names key, value and place.
     """
     _check_store(sections.store.url, tree.source(("store", "url")))
+    _check_server(sections.server, tree)
     _check_node(sections.node, tree.source(("node", "lease_margin_s")))
     for name, upstream in sections.upstreams.items():
         _check_upstream(name, upstream, tree)
@@ -33,6 +34,15 @@ def _check_store(url: str, source: str) -> None:
     hint = guess(scheme, STORE_SCHEMES) if colon else "for instance `sqlite:////var/lib/comity/comity.db`"
     text = f"`store.url`: unknown kind of store `{scheme[:40]}` ({source})"
     raise UsageError("bad_store_url", text, hint=hint)
+
+
+def _check_server(server: ServerSection, tree: Tree) -> None:
+    files = {"tls_cert_file": server.tls_cert_file, "tls_key_file": server.tls_key_file}
+    given = [name for name, file in files.items() if file]
+    if len(given) == 1:
+        (missing,) = files.keys() - {*given}
+        text = f"`server.{missing}` is missing ({tree.source(('server', given[0]))})"
+        raise UsageError("missing_key", text, hint="TLS takes a certificate and its key")
 
 
 def _check_node(node: NodeSection, source: str) -> None:

@@ -30,6 +30,16 @@ _TEXT = """\
 # linger_s = 2.0           # how long the process of a waiting task is kept
 # drain_s = 30.0           # how long a node that shuts down waits for what it began
 
+[server]
+# host = "127.0.0.1"
+# port = 7117              # 0 takes a free one
+# hosts = []               # names by which this server is called, beside loopback: ["comity.example.com"]
+# tls_cert_file = ""       # a PEM certificate chain and its key: needed to listen on another address than loopback
+# tls_key_file = ""
+# behind_proxy = false     # a proxy in front has the TLS
+# body_bytes_max = 33554432   # a request's body has at most so many bytes
+# open_metrics = false     # show /metrics without a token
+
 # Models, by the name that agents use. Without any, OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL give `default`.
 # [models.default]
 # upstream = "openai"
@@ -74,7 +84,6 @@ _TEXT = """\
 # concurrency = { "customer-api" = 4 }   # tasks of this concurrency key that run at a time, over all nodes
 
 # Nothing to set in these yet.
-# [server]
 # [policy]
 # [world]
 """

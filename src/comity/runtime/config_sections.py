@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from comity.core.errors import UsageError
-from comity.core.limits import LEASE_MARGIN_S, LEASE_S, PERMIT_S
+from comity.core.limits import LEASE_MARGIN_S, LEASE_S, PERMIT_S, SERVER_BODY_BYTES_MAX
 from comity.journal.budget import Budget
 from comity.journal.spec import Divergence, Effect, ToolSpec
 from comity.models.settings import ModelEntry, Price, Upstream
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 CountFromOne = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
 Dollars = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class ServerSection(msgspec.Struct, frozen=True):
-    """`[server]`: nothing to set yet."""
+    """`[server]`: where a node listens, and for whom.
+
+    Other machines are let in with a certificate and its key, or where `behind_proxy` says that a proxy has them.
+    `hosts` are the names by which this server is called, beside those of loopback. `open_metrics` shows `/metrics` to
+    whoever asks.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 7117
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    behind_proxy: bool = False
+    hosts: tuple[str, ...] = ()
+    body_bytes_max: CountFromOne = SERVER_BODY_BYTES_MAX
+    open_metrics: bool = False
 
 
 class StoreSection(msgspec.Struct, frozen=True):
@@ -48,37 +63,6 @@ class NodeSection(msgspec.Struct, frozen=True):
     hand_env: tuple[str, ...] = ()
 
 
-class ToolSection(msgspec.Struct, frozen=True):
-    """`[tools.NAME]`: what an operator knows better than a tool's author. An effect class can only become stricter."""
-
-    effect: Effect | None = None
-    visible_within_s: Seconds | None = None
-
-    def applied(self, spec: ToolSpec) -> ToolSpec:
-        """Return `spec` with these overrides.
-
-        Raises:
-            UsageError: the class would be less strict than the author's, or lack the tool that it leans on.
-        """
-        effect = self.effect or spec.effect
-        ranks = list(Effect)
-        if ranks.index(effect) < ranks.index(spec.effect):
-            raise UsageError(
-                "effect_widened",
-                f"`tools.{spec.name}.effect` may not be `{effect}`: its author declared `{spec.effect}`",
-                hint=f"take `{spec.effect}` or a stricter class ({', '.join(ranks[ranks.index(spec.effect) :])})",
-            )
-        lacks = {Effect.RECONCILABLE: not spec.reconcile, Effect.REVERSIBLE: not spec.compensate}
-        if effect != spec.effect and lacks.get(effect, False):
-            raise UsageError(
-                "effect_unsupported",
-                f"`tools.{spec.name}.effect` may not be `{effect}`: the tool has nothing to do that with",
-                hint="`reconcilable` needs a `reconcile` tool, `reversible` a `compensate` tool",
-            )
-        visible_within_s = spec.visible_within_s if self.visible_within_s is None else self.visible_within_s
-        return msgspec.structs.replace(spec, effect=effect, visible_within_s=visible_within_s)
-
-
 class BudgetSection(msgspec.Struct, frozen=True):
     """`[agents.NAME.budget]`: limits of each task of an agent; a key that is absent is no limit."""
 
@@ -95,12 +79,24 @@ class BudgetSection(msgspec.Struct, frozen=True):
 
 
 class AgentSection(msgspec.Struct, frozen=True):
-    """`[agents.NAME]`: the file that defines an agent, and what its operator sets for it; 0 is no limit."""
+    """`[agents.NAME]`: the file that defines an agent, and what its operator sets for it; 0 is no limit.
+
+    With `kind = "outside"` it is a program of its own, which no file defines: its tasks are granted the tools, models
+    and agents that these patterns stand for, and `outside` says how the program is recalled and heard.
+    """
 
     file: str = ""
     concurrency_limit: Count = 0
     on_divergence: Divergence | None = None
     budget: BudgetSection = BudgetSection()
+    kind: Literal["outside"] | None = None
+    description: str = ""
+    version: str = ""
+    queue: str = "default"
+    tools: tuple[str, ...] = ("*",)
+    models: tuple[str, ...] = ("*",)
+    agents: tuple[str, ...] = ()
+    outside: Outside = Outside()
 
 
 class LimitsSection(msgspec.Struct, frozen=True):
@@ -124,10 +120,20 @@ class Sections(msgspec.Struct, frozen=True):
     store: StoreSection = StoreSection()
     node: NodeSection = NodeSection()
     models: dict[str, ModelEntry] = {}
-    upstreams: dict[str, Upstream] = {}
+    upstreams: dict[str, Upstream | McpUpstream] = {}
     prices: dict[str, Price] = {}
     tools: dict[str, ToolSection] = {}
     agents: dict[str, AgentSection] = {}
     limits: LimitsSection = LimitsSection()
     policy: PolicySection = PolicySection()
     world: WorldSection = WorldSection()
+
+    @property
+    def model_upstreams(self) -> dict[str, Upstream]:
+        """Return the upstreams that serve models, by name."""
+        return {name: item for name, item in self.upstreams.items() if isinstance(item, Upstream)}
+
+    @property
+    def mcp_upstreams(self) -> dict[str, McpUpstream]:
+        """Return the upstreams that serve tools, by name."""
+        return {name: item for name, item in self.upstreams.items() if isinstance(item, McpUpstream)}

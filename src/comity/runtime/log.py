@@ -7,6 +7,7 @@ Whoever learns a secret calls `hide`; from then on no line holds it, whatever me
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 HIDDEN = "[hidden]"
 SECRET_CHARS_MIN = 4
 """Shorter values are not hidden: they would blacken every line and protect nothing."""
+
+_TOKEN = re.compile(r"(c[ot]_)[A-Za-z0-9_-]{40,}")
+"""The tokens of operators and tasks, also inside URLs: those that were never told to `hide` too."""
 
 _task: ContextVar[str] = ContextVar("comity_task", default="")
 _hidden: set[str] = set()
@@ -50,11 +54,11 @@ def unhide_all() -> None:
 
 
 def redacted(text: str) -> str:
-    """Return `text` with every hidden value replaced; the longest first, since one may contain another."""
+    """Return `text` with every hidden value and every token replaced; the longest first: one may contain another."""
     for secret in sorted(_hidden, key=len, reverse=True):
         if secret in text:
             text = text.replace(secret, HIDDEN)
-    return text
+    return _TOKEN.sub(rf"\1{HIDDEN}", text)
 
 
 def set_up(level: str = "info", form: str = "text", stream: TextIO | None = None) -> None:

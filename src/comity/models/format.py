@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
@@ -17,7 +17,7 @@ from comity.core.codec import Digest, digest
 from comity.core.errors import UsageError
 from comity.journal.entry import Problem
 from comity.journal.spec import Outside
-from comity.journal.wire import Answer
+from comity.journal.wire import SSE, Answer
 from comity.models.body import (
     bad,
     canonical_digest,
@@ -31,6 +31,7 @@ from comity.models.body import (
 )
 from comity.models.stream import Gathering, StreamReader, Thought
 
+JSON = "application/json"
 _MASK = "…"
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 _STREAM_FIELDS = frozenset({"stream", "stream_options"})
@@ -152,24 +153,21 @@ class WireFormat(ABC):
         Raises:
             ComityError: `model_broken`: the answer is none of this format.
         """
-        if answer.status >= 400:
-            return Thought()
-        gathering = self._gathering(b"{}")
-        if not answer.is_stream:
-            gathering.whole(answer.body)
-            return gathering.thought()
-        reader = StreamReader(gathering)
-        reader.feed(answer.body.encode())
-        reader.end()
-        return reader.thought()
+        return Thought() if answer.status >= 400 else self._gathered(answer).thought()
 
-    @abstractmethod
     def to_stream(self, answer: Answer, rest: bytes) -> Answer:
         """Return a recorded answer as the event stream for which a request with this `rest` asks."""
+        if answer.is_stream or answer.status >= 400:
+            return answer
+        body = b"".join(self._events(msgspec.json.decode(answer.body), rest)).decode()
+        return msgspec.structs.replace(answer, body=body, type=SSE)
 
-    @abstractmethod
     def to_plain(self, answer: Answer) -> Answer:
         """Return a recorded event stream as one JSON object."""
+        if not answer.is_stream or answer.status >= 400:
+            return answer
+        body = msgspec.json.encode(self._gathered(answer).message()).decode()
+        return msgspec.structs.replace(answer, body=body, type=JSON)
 
     @abstractmethod
     def error_body(self, status: int, code: str, message: str, hint: str = "") -> bytes:
@@ -190,6 +188,20 @@ class WireFormat(ABC):
     @abstractmethod
     def _gathering(self, rest: bytes) -> Gathering:
         """Return what takes the events of the answer to a request with this `rest`."""
+
+    @abstractmethod
+    def _events(self, value: dict[str, Any], rest: bytes) -> Iterator[bytes]:
+        """Yield the events that tell of an answer which came in one piece."""
+
+    def _gathered(self, answer: Answer) -> Gathering:
+        gathering = self._gathering(b"{}")
+        if answer.is_stream:
+            reader = StreamReader(gathering)
+            reader.feed(answer.body.encode())
+            reader.end()
+        else:
+            gathering.whole(answer.body)
+        return gathering
 
     def _asked(self, rest: bytes) -> bytes:
         """Return `rest` as it is sent to an upstream."""

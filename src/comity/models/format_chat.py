@@ -6,16 +6,14 @@ nothing else reaches neither it nor the record.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
-from comity.journal.wire import SSE, Answer
 from comity.models.body import bad, count, fields, flag, joined, records, remembered, spelled, strict, text
 from comity.models.chat_answer import ChatAnswer
 from comity.models.format import Options, Told, WireFormat
 from comity.models.openai_error import error_of
-from comity.models.stream import StreamReader, event_of
+from comity.models.stream import event_of
 
 _CAPS = ("max_completion_tokens", "max_tokens")
 
@@ -25,30 +23,6 @@ class ChatFormat(WireFormat):
 
     name = "chat"
     path = "/chat/completions"
-
-    def to_stream(self, answer: Answer, rest: bytes) -> Answer:
-        """Return a recorded answer as an event stream: each choice whole in one event, then its end."""
-        if answer.is_stream or answer.status >= 400:
-            return answer
-        value = msgspec.json.decode(answer.body)
-        usage = value.pop("usage", None)
-        head = {name: item for name, item in value.items() if name != "choices"} | {"object": "chat.completion.chunk"}
-        events = [event_of(head | {"choices": [piece]}) for choice in value["choices"] for piece in _pieces(choice)]
-        if usage is not None and _wants_usage(rest):
-            events.append(event_of(head | {"choices": [], "usage": usage}))
-        body = b"".join([*events, b"data: [DONE]\n\n"]).decode()
-        return msgspec.structs.replace(answer, body=body, type=SSE)
-
-    def to_plain(self, answer: Answer) -> Answer:
-        """Return a recorded event stream as one JSON object."""
-        if not answer.is_stream or answer.status >= 400:
-            return answer
-        gathering = ChatAnswer()
-        reader = StreamReader(gathering)
-        reader.feed(answer.body.encode())
-        reader.end()
-        body = msgspec.json.encode(gathering.message()).decode()
-        return msgspec.structs.replace(answer, body=body, type="application/json")
 
     def error_body(self, status: int, code: str, message: str, hint: str = "") -> bytes:
         """Return an error as OpenAI's APIs shape it."""
@@ -63,6 +37,17 @@ class ChatFormat(WireFormat):
 
     def _options(self, rest: bytes) -> Options:
         return _options(rest)
+
+    def _events(self, value: dict[str, Any], rest: bytes) -> Iterator[bytes]:
+        """Yield each choice whole in one event and its end in another."""
+        usage = value.pop("usage", None)
+        head = {name: item for name, item in value.items() if name != "choices"} | {"object": "chat.completion.chunk"}
+        for choice in value["choices"]:
+            for piece in _pieces(choice):
+                yield event_of(head | {"choices": [piece]})
+        if usage is not None and _wants_usage(rest):
+            yield event_of(head | {"choices": [], "usage": usage})
+        yield b"data: [DONE]\n\n"
 
     def _gathering(self, rest: bytes) -> ChatAnswer:
         return ChatAnswer(wants_usage=_wants_usage(rest))

@@ -51,7 +51,7 @@ def machine(config: Config) -> Iterator[Check]:
     yield Check("config", "ok", str(config.file) if config.file else "no comity.toml: every setting is a default")
     yield _home(config.home)
     yield Check("brain isolation", "note", "none: agents' code runs with this user's rights")
-    for name, upstream in config.sections.upstreams.items():
+    for name, upstream in config.sections.model_upstreams.items():
         if upstream.api_key_env and not os.environ.get(upstream.api_key_env):
             text = f"upstream `{name}`: `{upstream.api_key_env}` is not set here"
             yield Check("models", "warning", text, "set it where the node runs")

@@ -18,7 +18,7 @@ from comity.models.settings import DEFAULT_MODEL, ENVIRONMENT_UPSTREAM, ModelSet
 from comity.runtime.config_build import build, overlay_environment, overlay_flags
 from comity.runtime.config_check import check
 from comity.runtime.config_file import read_file
-from comity.runtime.config_keys import Key, Tree, shown, without_password
+from comity.runtime.config_keys import Key, Tree, guess, shown, without_password
 from comity.runtime.config_sections import AgentSection, Sections
 
 FILE_NAME = "comity.toml"
@@ -56,6 +56,18 @@ class Config(msgspec.Struct, frozen=True):
         lines: list[Setting] = []
         _collect(self.sections, (), self, lines)
         return [Setting("home", str(self.home), self.source("home")), *lines]
+
+    def concurrency_of(self, key: str) -> int:
+        """Return how many tasks of a concurrency key may run at a time; 0, which is no limit, for no key.
+
+        Raises:
+            UsageError: the key is not configured.
+        """
+        limits = self.sections.limits.concurrency
+        if key and key not in limits:
+            hint = guess(key, limits) if limits else f'write `concurrency = {{ "{key}" = 4 }}` under `[limits]`'
+            raise UsageError("no_such_limit", f"no concurrency limit `{key}` is configured", hint=hint)
+        return limits.get(key, 0)
 
     def make_home(self) -> Path:
         """Return the folder for data, made with access for its owner alone where it did not exist.
@@ -177,6 +189,7 @@ def _completed(sections: Sections, home: Path, absolute: Callable[..., str]) -> 
         sections.server,
         tls_cert_file=absolute(sections.server.tls_cert_file, "server", "tls_cert_file"),
         tls_key_file=absolute(sections.server.tls_key_file, "server", "tls_key_file"),
+        tool_files=tuple(absolute(file, "server", "tool_files") for file in sections.server.tool_files),
     )
     store = sections.store
     if not store.url:

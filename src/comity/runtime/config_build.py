@@ -9,7 +9,19 @@ import msgspec
 
 from comity.core.errors import UsageError
 from comity.core.limits import NAME_CHARS_MAX
-from comity.runtime.config_keys import Key, Tree, expected, fields, from_text, guess, named_of, section_of, shown
+from comity.runtime.config_keys import (
+    Key,
+    Tree,
+    expected,
+    fields,
+    from_text,
+    guess,
+    named_of,
+    section_of,
+    shown,
+    variant_of,
+    variants_of,
+)
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -44,16 +56,17 @@ def overlay_flags(kind: type[msgspec.Struct], tree: Tree, flags: dict[str, Any])
             tree.put(key, from_text(value, leaf) if isinstance(value, str) else value, "flag")
 
 
-def _section(kind: type[T], values: Any, key: Key, tree: Tree) -> T:
+def _section(kind: type[T], values: Any, key: Key, tree: Tree, others: dict[str, Any] | None = None) -> T:
+    """Return a section; `others` are those that the table could have been, by their `kind`."""
     if not isinstance(values, dict):
         raise _wrong(key, values, "a table", tree)
     known = fields(kind)
     for name in values:
         if name not in known:
             unknown = (*key, name)
-            raise UsageError(
-                "unknown_key", f"unknown key `{shown(unknown)}` ({tree.source(unknown)})", hint=guess(name, known)
-            )
+            others_kind = next((word for word, other in (others or {}).items() if name in fields(other)), "")
+            hint = f'it belongs to `kind = "{others_kind}"`' if others_kind else guess(name, known)
+            raise UsageError("unknown_key", f"unknown key `{shown(unknown)}` ({tree.source(unknown)})", hint=hint)
     for field in msgspec.structs.fields(kind):
         if field.required and field.encode_name not in values:
             missing = shown((*key, field.encode_name))
@@ -63,9 +76,14 @@ def _section(kind: type[T], values: Any, key: Key, tree: Tree) -> T:
 
 
 def _value(kind: Any, value: Any, key: Key, tree: Tree) -> Any:
+    variants = variants_of(kind)
+    if variants and isinstance(value, dict) and value.get("kind", next(iter(variants))) not in variants:
+        words = ", ".join(f"`{word}`" for word in sorted(variants))
+        raise _wrong((*key, "kind"), value["kind"], f"one of {words}", tree)
+    kind = variant_of(kind, value)
     section, named = section_of(kind), named_of(kind)
     if section is not None:
-        return _section(section, value, key, tree)
+        return _section(section, value, key, tree, variants)
     if named is not None:
         if not isinstance(value, dict):
             raise _wrong(key, value, "a table", tree)
@@ -98,6 +116,7 @@ def _resolved(kind: Any, values: Any, parts: list[str], name: str) -> tuple[Key,
     """Return the key that the parts of a variable's or flag's name mean, and the type of its value."""
     key: Key = ()
     for part in parts:
+        kind = _variant_with(kind, part.lower(), values)
         section, named = section_of(kind), named_of(kind)
         if section is not None:
             known = fields(section)
@@ -123,6 +142,13 @@ def _resolved(kind: Any, values: Any, parts: list[str], name: str) -> tuple[Key,
             "unknown_key", f"`{name}` names a whole section", hint="name one key of it: `COMITY_NODE__WORKERS`"
         )
     return key, kind
+
+
+def _variant_with(kind: Any, name: str, values: Any) -> Any:
+    """Return which of a table's sections is meant where its key `name` is set before its `kind` may be known."""
+    found = variant_of(kind, values)
+    having = [option for option in variants_of(kind).values() if name in fields(option)]
+    return having[0] if having and found not in having else found
 
 
 def _spelled(name: str) -> str:

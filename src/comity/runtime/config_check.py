@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from comity.core.errors import UsageError
 from comity.models.settings import ModelEntry, Upstream
 from comity.runtime.config_keys import Tree, guess, shown
 from comity.runtime.config_sections import NodeSection, Sections, ServerSection
+from comity.runtime.config_upstreams import check_agent, check_tool, check_upstream, is_http
 
 STORE_SCHEMES = ("sqlite", "postgresql", "postgres")
 
@@ -21,8 +20,14 @@ def check(sections: Sections, tree: Tree) -> None:
     _check_store(sections.store.url, tree.source(("store", "url")))
     _check_server(sections.server, tree)
     _check_node(sections.node, tree.source(("node", "lease_margin_s")))
-    for name, upstream in sections.upstreams.items():
+    for name, upstream in sections.model_upstreams.items():
         _check_upstream(name, upstream, tree)
+    for name, server in sections.mcp_upstreams.items():
+        check_upstream(name, server, tree)
+    for name, tool in sections.tools.items():
+        check_tool(name, tool, sections, tree)
+    for name, agent in sections.agents.items():
+        check_agent(name, agent, tree)
     for name, model in sections.models.items():
         _check_model(name, model, sections, tree)
 
@@ -56,21 +61,13 @@ def _check_upstream(name: str, upstream: Upstream, tree: Tree) -> None:
     for field, url in (("base_url", upstream.base_url), ("proxy", upstream.proxy)):
         if field == "proxy" and not url:
             continue
-        if not _is_http(url) or (field == "base_url" and "@" in url):
+        if not is_http(url) or (field == "base_url" and "@" in url):
             key = ("upstreams", name, field)
             given = "that" if "@" in url else f"`{url[:60]}`"
             text = f"`{shown(key)}` must be an http or https URL, not {given} ({tree.source(key)})"
             raise UsageError(
                 "bad_value", text, hint='for instance `base_url = "https://api.openai.com/v1"`, without a user'
             )
-
-
-def _is_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and not parts.query
-    except ValueError:
-        return False
 
 
 def _check_model(name: str, model: ModelEntry, sections: Sections, tree: Tree) -> None:
@@ -86,7 +83,7 @@ def _check_model(name: str, model: ModelEntry, sections: Sections, tree: Tree) -
         missing = "upstream" if not model.upstream else "model"
         text = f"`{shown((*key, missing))}` is missing ({tree.source(key)})"
         raise UsageError("missing_key", text, hint="a model has `upstream` and `model`, or `scripted`")
-    elif model.upstream not in sections.upstreams:
+    elif model.upstream not in sections.model_upstreams:
         named = (*key, "upstream")
         text = f"`{shown(named)}`: there is no `[upstreams.{model.upstream}]` ({tree.source(named)})"
-        raise UsageError("unknown_upstream", text, hint=guess(model.upstream, sections.upstreams))
+        raise UsageError("unknown_upstream", text, hint=guess(model.upstream, sections.model_upstreams))

@@ -94,7 +94,7 @@ def refuse_secret(key: Key, value: Any, source: str) -> None:
             refuse_secret(key, item, source)
     if not isinstance(value, str):
         return
-    if name.endswith("_env"):
+    if name.endswith("_env") or "headers_env" in key:
         if (value and not _VARIABLE.fullmatch(value)) or _SECRET_VALUE.search(value):
             raise _secret(key, source, "must name an environment variable, and does not look like one")
         return

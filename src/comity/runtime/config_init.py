@@ -39,6 +39,7 @@ _TEXT = """\
 # behind_proxy = false     # a proxy in front has the TLS
 # body_bytes_max = 33554432   # a request's body has at most so many bytes
 # open_metrics = false     # show /metrics without a token
+# tool_files = []          # Python files whose tools are offered to every program: ["tools.py"]
 
 # Models, by the name that agents use. Without any, OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL give `default`.
 # [models.default]
@@ -59,6 +60,23 @@ _TEXT = """\
 # echo_reasoning = false         # send a model's earlier reasoning back to it
 # proxy = ""
 
+# An upstream can also be a server of tools (MCP). Its tools are named after it: `crm.book`. What it offers when it is
+# first reached is accepted; what it changes later waits for `comity tools accept`.
+# [upstreams.crm]
+# kind = "mcp"
+# url = "https://crm.example.com/mcp"
+# headers_env = { Authorization = "CRM_AUTH" }   # a header, and the environment variable that holds its value
+# allow_private = false          # whether the name may lead to an address of a private network
+# trust_annotations = false      # take the server's word for the effect classes of its tools
+# timeout_s = 600.0              # the longest silence of a call
+# connect_timeout_s = 30.0       # how long it may take to be ready
+# restart_max_s = 60.0           # the longest pause before one that failed is tried again
+
+# [upstreams.files]
+# kind = "mcp"
+# command = ["npx", "-y", "@modelcontextprotocol/server-filesystem", "."]   # from the folder of this file
+# env = []                       # environment variables that it sees, for instance ["GITHUB_TOKEN"]
+
 # Prices by model id, in US dollars for a million tokens. A budget in dollars needs them.
 # [prices."gpt-5-mini"]
 # usd_per_mtok_in = 0.25
@@ -76,9 +94,39 @@ _TEXT = """\
 # context_tokens = 100000
 # calls = { model = 100, irreversible = 1 }
 
+# A program of its own, in any language, that comes in by the gateway. `comity run -- COMMAND` needs no section.
+# [agents.visitor]
+# kind = "outside"
+# tools = ["*"]                  # names and patterns: ["book", "crm.*"]
+# models = ["*"]
+# agents = []                    # agents that it may give work to
+# description = ""
+# version = ""
+# queue = "default"
+# [agents.visitor.outside]
+# volatile_text = []             # regular expressions of what changes in system texts at each start: a clock, an id
+# volatile_fields = []           # request fields that change at each start
+# is_positional = false          # recall a thought by its place where its words differ a little
+# retry_join_s = 2.0             # the same request so soon after its answer is the client's retry
+# stalled_after_s = 600.0        # silent for so long, its task is parked
+# hosted_tools = []              # the provider's own tools that a request may name: ["web_search"]
+# deliberation = "off"           # "offered" or "required": the reasons of a call, as an argument of it
+# deliberation_for = []          # of calls to tools of these effect classes; none: of every effect
+
 # [tools.pay]
 # effect = "irreversible"        # only stricter than what the tool's author declared
 # visible_within_s = 5.0         # how long its effect may take to show where `reconcile` looks
+
+# [tools."crm.book"]             # a foreign tool is what stands here; of one that is not, every call is irreversible
+# effect = "reconcilable"
+# once = ["order.id"]            # arguments that make two calls the same act,
+# once_per = "task"              # within a "task", a "session", a "tenant" or a window such as "24h"
+# reconcile = "crm.find"         # the tool that tells whether a call happened
+# compensate = ""                # the tool that undoes a call
+# verify = ""                    # the tool that judges a result
+# key_argument = ""              # the argument that takes the idempotency key
+# key_window_s = 0.0             # for how long the server knows a key; 0 is for ever
+# error_means = "unknown"        # what an error that it answers says: "unknown", "not_happened" or "answer"
 
 # [limits]
 # concurrency = { "customer-api" = 4 }   # tasks of this concurrency key that run at a time, over all nodes

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from types import UnionType
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -69,6 +70,24 @@ def fields(kind: type[msgspec.Struct]) -> dict[str, Any]:
 def section_of(kind: Any) -> type[msgspec.Struct] | None:
     """Return `kind` where it is a section, else None."""
     return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+
+
+def variants_of(kind: Any) -> dict[str, Any]:
+    """Return the sections that a table may be (`A | B`), by the values of their key `kind`; empty for one section."""
+    return {word: option for option in _options(kind) for word in get_args(fields(option).get("kind"))}
+
+
+def variant_of(kind: Any, values: Any) -> Any:
+    """Return which of a table's sections `values` are: the one whose `kind` they name, else the first."""
+    options = _options(kind)
+    asked = values.get("kind") if isinstance(values, dict) else None
+    named = variants_of(kind).get(asked) if isinstance(asked, str) else None
+    return named or (options[0] if options else kind)
+
+
+def _options(kind: Any) -> list[Any]:
+    parts = get_args(kind) if isinstance(kind, UnionType) else ()
+    return [part for part in parts if section_of(part) is not None]
 
 
 def named_of(kind: Any) -> Any:

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from comity.core.errors import UsageError
 from comity.core.limits import LEASE_MARGIN_S, LEASE_S, PERMIT_S, SERVER_BODY_BYTES_MAX
+from comity.hands.mcp_settings import McpUpstream
 from comity.journal.budget import Budget
-from comity.journal.spec import Divergence, Effect, ToolSpec
+from comity.journal.spec import Divergence, Outside
 from comity.models.settings import ModelEntry, Price, Upstream
+from comity.runtime.config_tools import ToolSection
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 CountFromOne = Annotated[int, msgspec.Meta(ge=1)]
@@ -25,7 +26,7 @@ class ServerSection(msgspec.Struct, frozen=True):
 
     Other machines are let in with a certificate and its key, or where `behind_proxy` says that a proxy has them.
     `hosts` are the names by which this server is called, beside those of loopback. `open_metrics` shows `/metrics` to
-    whoever asks.
+    whoever asks. `tool_files` are Python files whose tools are offered to every program.
     """
 
     host: str = "127.0.0.1"
@@ -36,6 +37,7 @@ class ServerSection(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     body_bytes_max: CountFromOne = SERVER_BODY_BYTES_MAX
     open_metrics: bool = False
+    tool_files: tuple[str, ...] = ()
 
 
 class StoreSection(msgspec.Struct, frozen=True):

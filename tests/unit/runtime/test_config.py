@@ -13,7 +13,8 @@ from comity.journal.budget import Budget
 from comity.journal.spec import Effect, ToolSpec
 from comity.runtime.config import Config, load_config
 from comity.runtime.config_init import init_text
-from comity.runtime.config_sections import Sections, ToolSection
+from comity.runtime.config_sections import Sections
+from comity.runtime.config_tools import ToolSection
 
 
 @pytest.fixture

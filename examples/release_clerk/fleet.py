@@ -53,7 +53,7 @@ class Fleet:
         """Start a node."""
         self._log_path.write_text("", encoding="utf-8")
         with self._log_path.open("ab") as log:
-            command = [*COMMAND, "up", "--log-level", "info"]
+            command = [*COMMAND, "up", "--port", "0", "--log-level", "info"]
             self._node = subprocess.Popen(
                 command, env=self._environment, cwd=self.home, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )

@@ -69,7 +69,8 @@ def folder(tmp_path: Path) -> Path:
 
 def environment(folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("COMITY_", "OPENAI_"))}
-    return {**kept, "HOME": str(folder), "COMITY_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
+    ours = {"COMITY_HOME": str(folder / "home"), "COMITY_SERVER__PORT": "0"}
+    return {**kept, "HOME": str(folder), **ours, "PYTHONUNBUFFERED": "1"}
 
 
 def comity(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -32,6 +32,8 @@ class App:
         self.store_url: str | None = None
         self.log_format = "text"
         self.log_level = ""
+        self.flags: dict[str, Any] = {}
+        """Settings that a command's own options give, by their dotted key."""
         self._screen: Screen | None = None
         self._config: Config | None = None
 
@@ -52,7 +54,7 @@ class App:
         if self._config is None:
             from comity.runtime.config import load_config
 
-            flags = {"store.url": self.store_url}
+            flags = {"store.url": self.store_url, **self.flags}
             self._config = load_config(os.environ, file=self.config_file, flags=flags)
         return self._config
 
@@ -71,6 +73,12 @@ class App:
         import asyncio
 
         return asyncio.run(work)
+
+    def serve(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run the coroutine of a command that serves to its end, on a loop that is made for that."""
+        import uvloop
+
+        return uvloop.run(work)
 
     def set_up_logs(self, level: str) -> None:
         """Send logs to stderr in the format that was asked for; `level` where none was."""

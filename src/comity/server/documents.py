@@ -137,6 +137,24 @@ class WireDocument(msgspec.Struct, frozen=True):
     asked_at: Moment | None
 
 
+class OrderDocument(msgspec.Struct, frozen=True):
+    """An order that was sent; where no node is up, it waits for one."""
+
+    task: Uuid
+    order: str
+    has_node: bool
+
+
+class ForkDocument(msgspec.Struct, frozen=True):
+    """A fork; `could_happen_again` tells which effects a live one may perform once more."""
+
+    task: Uuid
+    origin: Uuid
+    at: int
+    is_live: bool
+    could_happen_again: list[str]
+
+
 class ChangeDocument(msgspec.Struct, frozen=True):
     """A place at which two tasks differ, and what stands there on each side."""
 

@@ -197,19 +197,8 @@ async def _task(app: App, store: Store, options: RunOptions, zygotes: Zygotes) -
         queue=options.queue,
         not_before_us=int(SystemClock().wall_us() + options.delay * 1e6) if options.delay else 0,
         concurrency_key=options.limit_key,
-        concurrency_limit=_limit(app, options.limit_key),
+        concurrency_limit=app.config.concurrency_of(options.limit_key),
     )
-
-
-def _limit(app: App, key: str) -> int:
-    """Return how many tasks of a concurrency key may run at a time."""
-    from comity.runtime.config_keys import guess
-
-    limits = app.config.sections.limits.concurrency
-    if key and key not in limits:
-        hint = guess(key, limits) if limits else f'write `concurrency = {{ "{key}" = 4 }}` under `[limits]`'
-        raise UsageError("no_such_limit", f"no concurrency limit `{key}` is configured", hint=hint)
-    return limits.get(key, 0)
 
 
 def _goal(options: RunOptions) -> Any:

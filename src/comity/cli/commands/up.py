@@ -1,13 +1,15 @@
-"""`comity up`: a node that takes tasks and works on them until it is told to end."""
+"""`comity up`: a node that takes tasks, works on them and serves, until it is told to end."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from comity.cli.app import App
 from comity.cli.exits import Exit
@@ -15,9 +17,21 @@ from comity.cli.grammar import command
 
 if TYPE_CHECKING:
     from comity.runtime.node import Node
+    from comity.server.app import Server
+    from comity.server.auth import Operators
 
 LOOK_S = 0.5
 """How often to look whether the lease is lost."""
+
+
+class UpOptions(msgspec.Struct, frozen=True):
+    """What was typed."""
+
+    files: tuple[str, ...]
+    host: str | None
+    port: int | None
+    listen_fd: int | None
+    announce_fd: int | None
 
 
 @command(
@@ -25,36 +39,60 @@ LOOK_S = 0.5
     examples=[
         ("comity up", "with the agents of comity.toml and those that are registered"),
         ("comity up clerk.py deploy.py", "register these files first"),
-        ("comity up --log-format json 2>> comity.log", ""),
+        ("comity up --port 0 --log-format json 2>> comity.log", "on a free port"),
     ],
 )
 @click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option("--host", default=None, metavar="NAME", help="Listen on this address instead of `server.host`.")
+@click.option("--port", default=None, type=click.IntRange(0, 65_535), help="Instead of `server.port`; 0: a free one.")
+@click.option("--listen-fd", default=None, type=click.IntRange(0), metavar="N", help="Serve on this inherited socket.")
+@click.option(
+    "--announce-fd",
+    default=None,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Write URL and a token for the supervisor to this descriptor, once, as a line of JSON.",
+)
 @click.pass_obj
-def up(app: App, files: tuple[str, ...]) -> int:
-    """Run a node: take tasks and work on them until Ctrl-C.
+def up(app: App, /, **given: object) -> int:
+    """Run a node: take tasks, work on them and serve the API until Ctrl-C.
 
-    The first Ctrl-C (or SIGTERM) takes nothing more, lets running calls end and gives the tasks back; the second one
-    quits at once, and loses nothing either.
+    The first Ctrl-C (or SIGTERM) takes nothing more, lets requests and running calls end and gives the tasks back; the
+    second one quits at once, and loses nothing either.
     """
-    return app.run(_up(app, files))
+    options = msgspec.convert(given, UpOptions)
+    app.flags = {"server.host": options.host, "server.port": options.port}
+    return app.serve(_up(app, options))
 
 
-async def _up(app: App, files: tuple[str, ...]) -> int:
+async def _up(app: App, options: UpOptions) -> int:
     from comity.cli.following import lease_lost
     from comity.runtime.node import Node
+    from comity.server.assembly import server_of
+    from comity.server.auth import Operators
+    from comity.server.listening import listen
 
     app.set_up_logs("info")
+    listening = listen(app.config.sections.server, options.listen_fd)
     async with app.store(may_make=True) as store:
         node = Node(app.config, store, os.environ)
+        server: Server | None = None
         try:
-            await _enlist(app, node, files)
+            await _enlist(app, node, options.files)
             ending = _Ending(app)
+            operators = Operators(store, node.clock, node.entropy)
+            server = await server_of(node, listening, operators)
             await node.start()
+            await server.start()
             _greet(app, node)
-            await ending.wait(node)
+            await _give_token(app, server.url, operators, options.announce_fd)
+            await ending.wait(node, server)
         except BaseException:
+            if server is not None:
+                await server.close()
             await node.close()
             raise
+        await server.drain()
         await node.drain()
     if node.kernel.lease.is_lost:
         raise lease_lost()
@@ -86,7 +124,23 @@ def _greet(app: App, node: Node) -> None:
         ("comity ", "bold"),
         f"node {short(node.id)} is up on {without_password(node.store.url)}, {section.workers} tasks at a time",
     )
+    screen.note("listens on ", (node.url, "bold"))
     screen.note(("brain isolation: none; Ctrl-C drains, a second one quits", "dim"))
+
+
+async def _give_token(app: App, url: str, operators: Operators, announce_fd: int | None) -> None:
+    """Hand a supervisor its token; else show the store's first one to the person at the terminal."""
+    if announce_fd is not None:
+        line = msgspec.json.encode({"url": url, "token": operators.passing()}) + b"\n"
+        with os.fdopen(announce_fd, "wb") as supervisor:
+            supervisor.write(line)
+    elif app.log_format == "json" or not sys.stderr.isatty():  # a log is no place for a token
+        if app.log_format != "json" and not await operators.all():
+            app.screen.note(("no operator token yet: `comity token new NAME` makes one", "dim"))
+    elif (token := await operators.first()) is not None:
+        console = app.screen.console(is_error=True)
+        console.print("\noperator token, shown this once (the store has its hash only):", soft_wrap=True)
+        console.print(f"  export COMITY_TOKEN={token}\n", soft_wrap=True)
 
 
 class _Ending:
@@ -99,9 +153,10 @@ class _Ending:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._wish)
 
-    async def wait(self, node: Node) -> None:
+    async def wait(self, node: Node, server: Server) -> None:
         """Return when the node is to end."""
         while not self._wished.is_set() and not node.kernel.lease.is_lost:
+            server.check()
             try:
                 await asyncio.wait_for(self._wished.wait(), LOOK_S)
             except TimeoutError:

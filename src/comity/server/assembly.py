@@ -1,0 +1,15 @@
+"""The one place where server, gateway and feed of a node are put together."""
+
+from __future__ import annotations
+
+from comity.gateway.tokens import TaskTokens
+from comity.runtime.node import Node
+from comity.server.app import Server
+from comity.server.auth import Operators
+from comity.server.listening import Listening
+
+
+async def server_of(node: Node, listening: Listening, operators: Operators) -> Server:
+    """Return the server of a node, which is not started yet."""
+    tokens = await TaskTokens.of_store(node.store, node.entropy)
+    return Server(node, listening, operators, tokens)

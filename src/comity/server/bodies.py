@@ -1,0 +1,155 @@
+"""What requests bring: bodies and queries, read strictly."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from comity.core.limits import NAME_CHARS_MAX
+from comity.journal.task import State
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
+Label = Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)]
+IdText = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
+        extra_json_schema={"format": "uuid"},
+    ),
+]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Priority = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+CallNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+Dollars = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+PageSize = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
+CallClass = Literal["pure", "read", "idempotent", "reconcilable", "reversible", "irreversible", "model"]
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Limits of a task; what is left out has none, or keeps the one that it has."""
+
+    tokens: Count | None = None
+    usd: Dollars | None = None
+    calls: dict[CallClass, Count] = {}
+    wall_s: PositiveSeconds | None = None
+    context_tokens: Count | None = None
+
+
+class NewTaskBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A task to create. `tools` narrows the agent's, `limit_key` is one of `[limits.concurrency]`."""
+
+    agent: Name
+    goal: Any
+    session: Label = ""
+    tenant: Name = "default"
+    budget: Limits | None = None
+    tools: tuple[Name, ...] | None = None
+    model: Label = ""
+    queue: Label = ""
+    priority: Priority = 0
+    delay_s: Seconds = 0.0
+    limit_key: Label = ""
+
+
+class ResumeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a parked task goes on: the limits that are given are set anew."""
+
+    budget: Limits = Limits()
+
+
+class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a failed task goes on: its last call once more, or its model asked once more."""
+
+    how: Literal["redo", "rethink"]
+
+
+class ForkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a fork begins, and what it changes; its effects are performed only where it `live`s."""
+
+    at: CallNumber
+    goal: Any = msgspec.UNSET
+    model: Label = ""
+    live: bool = False
+
+
+class SignalBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A signal to a task; with a `key` it is sent once, however often it is asked for."""
+
+    name: Name
+    value: Any = None
+    key: Label = ""
+
+
+class ResolveBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a call in doubt ended; `result` is what it returned, where it happened."""
+
+    call: CallNumber
+    verdict: Literal["happened", "not_happened", "again"]
+    result: Any = None
+    note: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
+
+
+class AdoptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose program begins: `renew` takes another in the place of the one that the task has."""
+
+    renew: bool = False
+
+
+class FinishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a program ended: with a `result`, or, where `error` says why, without one."""
+
+    result: Any = None
+    error: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
+
+
+class AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The answer to a question."""
+
+    answer: Any
+
+
+class StopBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to stop: `task:ID`, `agent:NAME`, `session:ID`, `tenant:NAME` or `fleet`."""
+
+    scope: Annotated[str, msgspec.Meta(pattern="^(fleet|(agent|session|tenant):.+|task:[0-9a-fA-F-]{36})$")]
+
+
+class TasksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which tasks to list, newest first; `before` is the last id of the page before."""
+
+    state: tuple[State, ...] = ()
+    agent: str = ""
+    session: str = ""
+    tenant: str = ""
+    parent: IdText | None = None
+    before: IdText | None = None
+    limit: PageSize = 100
+
+
+class EntriesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from"}):
+    """Which entries of a journal: from which number on, and how many."""
+
+    start: CallNumber = 1
+    limit: PageSize = 100
+
+
+class DiffQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The other task; a fork's origin where it is left out."""
+
+    other: IdText | None = None
+
+
+class SessionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose sessions; everybody's where it is left out."""
+
+    tenant: str = ""
+
+
+class SessionQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose session, and how many of its last messages; 0 is all."""
+
+    tenant: Name = "default"
+    last: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0

@@ -1,0 +1,218 @@
+"""An operation of the API: method, path, types and errors as data, from which routes and OpenAPI are made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from comity.core.codec import parse
+from comity.core.errors import ComityError, UsageError
+from comity.core.ids import Id, parse_id
+from comity.runtime.node import Node
+from comity.runtime.orders import Orders
+from comity.server.auth import Gatekeeper, Principal, TaskTokens
+from comity.server.problem import problem_response
+
+ROOT = "/api/v1"
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+Access = Literal["operator", "task"]
+T = TypeVar("T")
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """No fields: a body that may be left out, or a query without parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What operations work on."""
+
+    node: Node
+    tokens: TaskTokens
+    gatekeeper: Gatekeeper
+
+    def orders(self, who: str) -> Orders:
+        """Return the orders of a principal."""
+        return Orders(self.node.store, self.node.clock, self.node.entropy, who)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request to an operation: who asks, where, and what, read strictly."""
+
+    api: Api
+    who: Principal
+    path: dict[str, str]
+    query: Any
+    body: Any
+    key: str
+    base_url: str
+
+    @property
+    def task(self) -> Id:
+        """Return the task that the path names."""
+        return parse_id(self.path["task"])
+
+    @property
+    def orders(self) -> Orders:
+        """Return the orders of who asks."""
+        return self.api.orders(self.who.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A method of a path. `codes` are its errors beside those that every operation has.
+
+    `access` `task` lets the program of the task that the path names in, too; `has_key` takes an `Idempotency-Key`.
+    """
+
+    name: str
+    method: Method
+    path: str
+    summary: str
+    handle: Callable[[Ask], Awaitable[msgspec.Struct]]
+    gives: type[msgspec.Struct]
+    takes: type[msgspec.Struct] | None = None
+    query: type[msgspec.Struct] = Nothing
+    status: int = 200
+    codes: tuple[str, ...] = ()
+    access: Access = "operator"
+    has_key: bool = False
+
+
+def routes_of(operations: Iterable[Operation], api: Api) -> list[Route]:
+    """Return the routes of operations: one for each path, so that a wrong method is told which are right."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    return [_route(path, methods, api) for path, methods in by_path.items()]
+
+
+def _route(path: str, operations: dict[str, Operation], api: Api) -> Route:
+    async def serve(request: Request) -> Response:
+        operation = operations["GET" if request.method == "HEAD" else request.method]
+        try:
+            made = await operation.handle(await _ask(operation, request, api))
+        except ComityError as error:
+            return problem_response(error)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
+        return Response(msgspec.json.encode(made), operation.status, media_type="application/json")
+
+    return Route(ROOT + path, serve, methods=list(operations), name=path)
+
+
+async def _ask(operation: Operation, request: Request, api: Api) -> Ask:
+    own, section = None, api.node.config.sections.server
+    path = {name: str(value) for name, value in request.path_params.items()}
+    if operation.access == "task":
+        own = _id_or_none(path["task"])
+    who = await api.gatekeeper.admit(request.headers, own)
+    return Ask(
+        api,
+        who,
+        path,
+        read_query(operation.query, request.query_params.multi_items()),
+        await _body(operation, request, section.body_bytes_max),
+        _key(request.headers) if operation.has_key else "",
+        base_url(request.headers, request.url.scheme, is_behind_proxy=section.behind_proxy),
+    )
+
+
+def read_query(kind: type[T], pairs: Iterable[tuple[str, str]]) -> T:
+    """Return the query that `pairs` spell; a parameter may be repeated where it is a list.
+
+    Raises:
+        UsageError: an unknown parameter, one given twice, or a value that does not fit.
+    """
+    lists = {field.encode_name for field in msgspec.structs.fields(kind) if _is_list(field.type)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, text in pairs:
+        if name in lists:
+            values.setdefault(name, []).append(text)
+        elif name in values:
+            raise UsageError("bad_query", f"`{name}` is given twice", hint="give it once")
+        else:
+            values[name] = text
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError("bad_query", _told(error), hint=f"`{ROOT}/openapi.json` lists the parameters") from None
+
+
+def read_body(kind: type[T], data: bytes) -> T:
+    """Return the body that `data` spells.
+
+    Raises:
+        UsageError: no JSON, a key twice, an unknown field, or a value that does not fit.
+    """
+    value = parse(data, "body")
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError("bad_body", _told(error), hint=f"`{ROOT}/openapi.json` says what it takes") from None
+
+
+def base_url(headers: Headers, scheme: str, *, is_behind_proxy: bool) -> str:
+    """Return how this client reaches the server: by the name that it used, which the shield has checked."""
+    if is_behind_proxy and headers.get("x-forwarded-proto") == "https":
+        scheme = "https"
+    return f"{scheme}://{headers['host']}"
+
+
+async def _body(operation: Operation, request: Request, bytes_max: int) -> Any:
+    data = await _read(request, request.headers, bytes_max)
+    if operation.takes is None:
+        if data:
+            raise UsageError("bad_body", "this request takes no body", hint="leave the body out")
+        return None
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if data and kind != "application/json":
+        text = f"a body of type `{kind[:80]}` is not taken"
+        raise UsageError("not_json_body", text, hint="send JSON with `Content-Type: application/json`")
+    return read_body(operation.takes, data or b"{}")
+
+
+async def _read(request: Request, headers: Headers, bytes_max: int) -> bytes:
+    """Return the body of a request; one above the limit is refused at its announcement, or when it has come."""
+    announced = headers.get("content-length", "0")
+    data = bytearray()
+    if not announced.isdecimal() or int(announced) <= bytes_max:
+        async for piece in request.stream():
+            data += piece
+            if len(data) > bytes_max:
+                break
+        else:
+            return bytes(data)
+    text = f"the request's body has more than {bytes_max:,} bytes"
+    raise UsageError("body_too_large", text, hint="`body_bytes_max` of `[server]` sets the limit")
+
+
+def _key(headers: Headers) -> str:
+    key = headers.get("idempotency-key", "")
+    if len(key) > 200:
+        raise UsageError("bad_key", "`Idempotency-Key` has more than 200 characters", hint="a UUID will do")
+    return key
+
+
+def _id_or_none(text: str) -> Id | None:
+    try:
+        return parse_id(text)
+    except UsageError:
+        return None
+
+
+def _is_list(kind: Any) -> bool:
+    return isinstance(msgspec.inspect.type_info(kind), msgspec.inspect.VarTupleType | msgspec.inspect.ListType)
+
+
+def _told(error: msgspec.ValidationError) -> str:
+    text = str(error)
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,139 @@
+"""What the API orders of tasks: cancel, pause, resume, retry, fork, signal, resolve, adopt, finish."""
+
+from __future__ import annotations
+
+import msgspec
+
+from comity.core.codec import canonical
+from comity.core.errors import UsageError
+from comity.core.ids import show_id
+from comity.core.limits import GOAL_BYTES_MAX
+from comity.journal.task import TaskRow
+from comity.kernel.fork import Changes
+from comity.runtime.nodes import nodes_up
+from comity.server.bodies import (
+    AdoptBody,
+    FinishBody,
+    ForkBody,
+    ResolveBody,
+    ResumeBody,
+    RetryBody,
+    SignalBody,
+)
+from comity.server.documents import ForkDocument, OrderDocument, Uuid
+from comity.server.operation import Ask
+from comity.server.task_operations import limits_given
+
+
+class Urls(msgspec.Struct, frozen=True):
+    """Where a program finds its model and its tools."""
+
+    openai: str
+    anthropic: str
+    mcp: str
+
+
+class AdoptDocument(msgspec.Struct, frozen=True):
+    """A program's identity: `token` is the API key of both URLs, and dies with the incarnation."""
+
+    task: Uuid
+    incarnation: int
+    token: str
+    urls: Urls
+
+
+async def cancel(ask: Ask) -> OrderDocument:
+    """End a task."""
+    await ask.orders.cancel(ask.task)
+    return await _sent(ask, "cancel")
+
+
+async def pause(ask: Ask) -> OrderDocument:
+    """Park a task."""
+    await ask.orders.pause(ask.task)
+    return await _sent(ask, "pause")
+
+
+async def resume(ask: Ask) -> OrderDocument:
+    """Let a parked task go on."""
+    body: ResumeBody = ask.body
+    await ask.orders.resume(ask.task, limits_given(body.budget))
+    return await _sent(ask, "resume")
+
+
+async def retry(ask: Ask) -> OrderDocument:
+    """Let a failed task go on."""
+    body: RetryBody = ask.body
+    await ask.orders.retry(ask.task, body.how)
+    return await _sent(ask, "retry")
+
+
+async def signal(ask: Ask) -> OrderDocument:
+    """Send a signal."""
+    body: SignalBody = ask.body
+    await ask.orders.signal(ask.task, body.name, body.value, body.key)
+    return await _sent(ask, "signal")
+
+
+async def resolve(ask: Ask) -> OrderDocument:
+    """Say how a call in doubt ended."""
+    body: ResolveBody = ask.body
+    said = {"note": body.note} if body.note else {}
+    if body.result is not None and body.verdict != "happened":
+        hint = "give it with the verdict `happened`"
+        raise UsageError("not_happened_result", "what did not happen has no `result`", hint=hint)
+    if body.result is not None:
+        said["result"] = body.result
+    await ask.orders.resolve(ask.task, body.call, body.verdict, **said)
+    return await _sent(ask, "resolve")
+
+
+async def fork(ask: Ask) -> ForkDocument:
+    """Go on from an entry of a task with another goal, model or code."""
+    body: ForkBody = ask.body
+    goal = b"" if body.goal is msgspec.UNSET else canonical(body.goal, "goal")
+    if len(goal) > GOAL_BYTES_MAX:
+        text = f"the goal has {len(goal)} bytes, at most {GOAL_BYTES_MAX} fit"
+        raise UsageError("goal_too_large", text, hint="put the material into a file that a tool reads")
+    made, again = await ask.orders.fork(ask.task, body.at, Changes(goal, body.model, body.live))
+    return ForkDocument(show_id(made), show_id(ask.task), body.at, body.live, again if body.live else [])
+
+
+async def adopt(ask: Ask) -> AdoptDocument:
+    """Take an outside program as the task's, and give it its token."""
+    body: AdoptBody = ask.body
+    row = await _outside(ask)
+    incarnation = await ask.orders.adopt(row.id, renew=body.renew)
+    base = ask.base_url
+    urls = Urls(openai=f"{base}/v1", anthropic=base, mcp=f"{base}/mcp")
+    return AdoptDocument(show_id(row.id), incarnation, ask.api.tokens.mint(row.id, incarnation), urls)
+
+
+async def finish(ask: Ask) -> OrderDocument:
+    """End the task of an outside program."""
+    body: FinishBody = ask.body
+    if body.error and body.result is not None:
+        hint = "leave one of the two out"
+        raise UsageError("result_and_error", "a task ends with a `result` or with an `error`", hint=hint)
+    row = await _outside(ask)
+    await ask.orders.finish(row.id, body.result, body.error)
+    return await _sent(ask, "finish")
+
+
+async def _outside(ask: Ask) -> TaskRow:
+    """Return the task's row.
+
+    Raises:
+        UsageError: there is none, or Comity itself runs its agent.
+    """
+    row = await ask.orders.row(ask.task)
+    program = await ask.api.node.programs.find(row.agent)
+    spec = program.agent(row.agent) if program is not None else None
+    if spec is None or spec.kind != "outside":
+        hint = "an outside agent is registered by `comity run -- …` or `PUT /api/v1/agents/NAME`"
+        raise UsageError("not_outside", f"agent `{row.agent}` is no program of its own", hint=hint)
+    return row
+
+
+async def _sent(ask: Ask, order: str) -> OrderDocument:
+    return OrderDocument(show_id(ask.task), order, bool(await nodes_up(ask.api.node.store)))

@@ -1,0 +1,182 @@
+"""What the API tells of tasks: lists, accounts, journals, trees, differences; and how they are created."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from comity.core.codec import canonical
+from comity.core.errors import UsageError
+from comity.core.ids import Id, parse_id
+from comity.journal.budget import Budget
+from comity.journal.entry import Created
+from comity.journal.ports import Store, TaskFilter
+from comity.journal.segment import payload
+from comity.journal.task import TaskRow
+from comity.runtime.account import content, read_account
+from comity.runtime.compare import compare
+from comity.runtime.orders import grant_of
+from comity.server.bodies import DiffQuery, EntriesQuery, Limits, NewTaskBody, TasksQuery
+from comity.server.documents import (
+    AccountDocument,
+    DiffDocument,
+    EntryDocument,
+    TaskDocument,
+    account_document,
+    diff_document,
+    entry_document,
+    task_document,
+)
+from comity.server.operation import Ask
+
+TREE_TASKS_MAX = 1_000
+
+
+class TaskList(msgspec.Struct, frozen=True):
+    """A page of tasks; where it `has_more`, the next begins `before` the id of the last."""
+
+    tasks: list[TaskDocument]
+    has_more: bool
+
+
+class EntryList(msgspec.Struct, frozen=True):
+    """A page of a journal; where it `has_more`, the next begins `from` the last number plus 1."""
+
+    entries: list[EntryDocument]
+    has_more: bool
+
+
+class TreeDocument(msgspec.Struct, frozen=True):
+    """A task with the tasks that it started, oldest first."""
+
+    task: TaskDocument
+    children: list[TreeDocument]
+
+
+async def ls(ask: Ask) -> TaskList:
+    """List tasks."""
+    query: TasksQuery = ask.query
+    which = TaskFilter(
+        query.state,
+        query.agent,
+        query.session,
+        query.tenant,
+        parent=_id(query.parent),
+        before=_id(query.before),
+        limit=query.limit + 1,
+    )
+    rows = await ask.api.node.store.tasks(which)
+    return TaskList([task_document(row) for row in rows[: query.limit]], len(rows) > query.limit)
+
+
+async def create(ask: Ask) -> TaskDocument:
+    """Create a task; the same key gives the same task."""
+    body: NewTaskBody = ask.body
+    node, orders = ask.api.node, ask.orders
+    program = await node.programs.find(body.agent)
+    spec = program.agent(body.agent) if program is not None else None
+    if program is None or spec is None:
+        raise UsageError("no_such_agent", f"no agent `{body.agent}`", hint="`comity agents ls` lists them")
+    sections = node.config.sections
+    base = sections.agents[spec.name].budget.budget() if spec.name in sections.agents else Budget()
+    grant = grant_of(program, spec, ask.who.name, body.tools, body.model)
+    task = await orders.create(
+        program,
+        spec.name,
+        body.goal,
+        session=body.session,
+        tenant=body.tenant,
+        budget=_budget(body.budget, base),
+        grant=grant,
+        model=body.model,
+        queue=body.queue,
+        priority=body.priority,
+        dedupe=ask.key,
+        not_before_us=int(node.clock.wall_us() + body.delay_s * 1e6) if body.delay_s else 0,
+        concurrency_key=body.limit_key,
+        concurrency_limit=node.config.concurrency_of(body.limit_key),
+    )
+    if ask.key:
+        await _check_same(node.store, task, body)
+    return task_document(await orders.row(task))
+
+
+async def show(ask: Ask) -> AccountDocument:
+    """Show a task, with all of its result."""
+    account = await read_account(ask.api.node.store, await ask.orders.row(ask.task))
+    document = account_document(account)
+    if account.ended is None:
+        return document
+    result = await content(ask.api.node.store, account.row.tenant, account.ended.result)
+    return msgspec.structs.replace(document, result=result)
+
+
+async def entries(ask: Ask) -> EntryList:
+    """Return a page of a task's journal."""
+    query: EntriesQuery = ask.query
+    row = await ask.orders.row(ask.task)
+    found = await ask.api.node.store.load(row.id, query.start, query.limit + 1)
+    return EntryList([entry_document(item) for item in found[: query.limit]], len(found) > query.limit)
+
+
+async def tree(ask: Ask) -> TreeDocument:
+    """Return a task with all below it, to so many."""
+    seen = 0
+
+    async def below(row: TaskRow) -> TreeDocument:
+        nonlocal seen
+        seen += 1
+        left = TREE_TASKS_MAX - seen
+        children = await ask.api.node.store.tasks(TaskFilter(parent=row.id, limit=left)) if left > 0 else []
+        return TreeDocument(task_document(row), [await below(child) for child in reversed(children)])
+
+    return await below(await ask.orders.row(ask.task))
+
+
+async def diff(ask: Ask) -> DiffDocument:
+    """Compare a task with another, or with the origin that it is a fork of."""
+    query: DiffQuery = ask.query
+    store = ask.api.node.store
+    right = await read_account(store, await ask.orders.row(ask.task))
+    other = parse_id(query.other) if query.other is not None else right.created.forked_from
+    if not other:
+        hint = "name another task: `?other=ID`"
+        raise UsageError("not_a_fork", f"task `{ask.path['task']}` is no fork of another", hint=hint)
+    left = await read_account(store, await ask.orders.row(other))
+    if query.other is not None:
+        left, right = right, left
+    return diff_document(left, right, await compare(store, left, right))
+
+
+def limits_given(limits: Limits) -> dict[str, Any]:
+    """Return the limits that were given, by their field of `Budget`."""
+    given = msgspec.to_builtins(limits)
+    if "usd" in given:
+        given["usd_micro"] = round(given.pop("usd") * 1_000_000)
+    return dict(given)
+
+
+def _budget(limits: Limits | None, base: Budget) -> Budget:
+    given = limits_given(limits or Limits())
+    calls = {**base.calls, **given.pop("calls", {})}
+    return msgspec.structs.replace(base, calls=calls, **given)
+
+
+async def _check_same(store: Store, task: Id, body: NewTaskBody) -> None:
+    """Refuse a key that made another task before.
+
+    Raises:
+        UsageError: it did.
+    """
+    (first,) = await store.load(task, 1, 1)
+    created = first.read()
+    assert isinstance(created, Created)
+    goal, _ = payload(canonical(body.goal, "goal"))
+    if (created.agent, created.goal, created.session) != (body.agent, goal, body.session):
+        hint = "take a new key for each task; the same key is for asking for the same task again"
+        raise UsageError("key_reused", "this `Idempotency-Key` made another task before", hint=hint)
+
+
+def _id(text: str | None) -> Id:
+    return parse_id(text) if text is not None else b""

@@ -10,6 +10,7 @@ from tally.client import Tally
 @tool(effect="read")
 def look(ref: str) -> str:
     """Look whether a room is free."""
+    Tally().ask("pass", gate=f"look {ref}")
     return f"found {ref}"
 
 

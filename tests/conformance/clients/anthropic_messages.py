@@ -12,6 +12,7 @@ from anthropic import AsyncAnthropic
 from mcp import Client
 
 MODEL = os.environ.get("MODEL", "claude-sonnet-4-5")
+TIMEOUT_S = float(os.environ.get("TIMEOUT_S", "60"))
 
 
 async def ask(model: AsyncAnthropic, messages: list[Any], tools: list[Any]) -> Any:
@@ -25,8 +26,7 @@ async def ask(model: AsyncAnthropic, messages: list[Any], tools: list[Any]) -> A
 
 async def main(goal: str) -> str:
     """Work on a goal until the model has no more wishes."""
-    timeout = float(os.environ.get("TIMEOUT_S", "60"))
-    async with AsyncAnthropic(timeout=timeout) as model, Client(os.environ["MCP_URL"]) as mcp:
+    async with AsyncAnthropic(timeout=TIMEOUT_S) as model, Client(os.environ["MCP_URL"]) as mcp:
         tools = [
             {"name": tool.name, "description": tool.description, "input_schema": tool.input_schema}
             for tool in (await mcp.list_tools()).tools
@@ -41,7 +41,7 @@ async def main(goal: str) -> str:
                 return message.content[0].text
             results = []
             for use in uses:
-                result = await mcp.call_tool(use.name, use.input)
+                result = await mcp.call_tool(use.name, use.input, read_timeout_seconds=TIMEOUT_S)
                 text = "\n".join(block.text for block in result.content)
                 results.append({"type": "tool_result", "tool_use_id": use.id, "content": text})
             messages.append({"role": "user", "content": results})

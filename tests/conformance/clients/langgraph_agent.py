@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from datetime import timedelta
 from typing import Any
 
 from langchain_mcp_adapters.client import MultiServerMCPClient
@@ -13,13 +14,24 @@ from langchain_openai import ChatOpenAI
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 
+TIMEOUT_S = float(os.environ.get("TIMEOUT_S", "60"))
+
 
 async def main(goal: str) -> str:
     """Work on a goal."""
-    hotel = MultiServerMCPClient({"hotel": {"transport": "streamable_http", "url": os.environ["MCP_URL"]}})
+    hotel = MultiServerMCPClient(
+        {
+            "hotel": {
+                "transport": "streamable_http",
+                "url": os.environ["MCP_URL"],
+                "session_kwargs": {"read_timeout_seconds": timedelta(seconds=TIMEOUT_S)},
+            }
+        }
+    )
     tools = await hotel.get_tools()
     model = ChatOpenAI(
         model=os.environ.get("MODEL", "gpt-4.1"),
+        timeout=TIMEOUT_S,
         streaming=bool(os.environ.get("STREAM")),
         use_responses_api=os.environ.get("API") == "responses",
     ).bind_tools(tools)

@@ -12,6 +12,7 @@ from mcp import Client
 from openai import AsyncOpenAI
 
 MODEL = os.environ.get("MODEL", "gpt-4.1")
+TIMEOUT_S = float(os.environ.get("TIMEOUT_S", "60"))
 
 
 async def ask(model: AsyncOpenAI, messages: list[Any], tools: list[Any]) -> Any:
@@ -25,7 +26,7 @@ async def ask(model: AsyncOpenAI, messages: list[Any], tools: list[Any]) -> Any:
 async def main(goal: str) -> str:
     """Work on a goal until the model has no more wishes."""
     async with (
-        AsyncOpenAI(timeout=float(os.environ.get("TIMEOUT_S", "60"))) as model,
+        AsyncOpenAI(timeout=TIMEOUT_S) as model,
         Client(os.environ["MCP_URL"]) as mcp,
     ):
         tools = [
@@ -42,7 +43,9 @@ async def main(goal: str) -> str:
             if not message.tool_calls:
                 return message.content
             for call in message.tool_calls:
-                result = await mcp.call_tool(call.function.name, json.loads(call.function.arguments))
+                result = await mcp.call_tool(
+                    call.function.name, json.loads(call.function.arguments), read_timeout_seconds=TIMEOUT_S
+                )
                 text = "\n".join(block.text for block in result.content)
                 messages.append({"role": "tool", "tool_call_id": call.id, "content": text})
 

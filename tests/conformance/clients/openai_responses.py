@@ -12,6 +12,7 @@ from mcp import Client
 from openai import AsyncOpenAI
 
 MODEL = os.environ.get("MODEL", "gpt-4.1")
+TIMEOUT_S = float(os.environ.get("TIMEOUT_S", "60"))
 
 
 async def ask(model: AsyncOpenAI, items: list[Any], tools: list[Any]) -> Any:
@@ -25,7 +26,7 @@ async def ask(model: AsyncOpenAI, items: list[Any], tools: list[Any]) -> Any:
 async def main(goal: str) -> str:
     """Work on a goal until the model has no more wishes."""
     async with (
-        AsyncOpenAI(timeout=float(os.environ.get("TIMEOUT_S", "60"))) as model,
+        AsyncOpenAI(timeout=TIMEOUT_S) as model,
         Client(os.environ["MCP_URL"]) as mcp,
     ):
         tools = [
@@ -46,7 +47,7 @@ async def main(goal: str) -> str:
             if not calls:
                 return response.output_text
             for call in calls:
-                result = await mcp.call_tool(call.name, json.loads(call.arguments))
+                result = await mcp.call_tool(call.name, json.loads(call.arguments), read_timeout_seconds=TIMEOUT_S)
                 text = "\n".join(block.text for block in result.content)
                 items.append({"type": "function_call_output", "call_id": call.call_id, "output": text})
 

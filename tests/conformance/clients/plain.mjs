@@ -3,6 +3,7 @@
 const goal = process.argv[2];
 const model = process.env.MODEL ?? "gpt-4.1";
 const isStream = Boolean(process.env.STREAM);
+const TIMEOUT_MS = 1000 * Number(process.env.TIMEOUT_S ?? 60);
 const ERA = "2025-06-18";
 
 // Yields the data of each event of an event stream.
@@ -25,6 +26,7 @@ async function post(url, headers, body) {
     method: "POST",
     headers: { "content-type": "application/json", ...headers },
     body: JSON.stringify(body),
+    signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
   return response;

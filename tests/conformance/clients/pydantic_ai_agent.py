@@ -11,6 +11,8 @@ from collections.abc import AsyncIterable
 from pydantic_ai import Agent, AgentStreamEvent, RunContext
 from pydantic_ai.mcp import MCPToolset
 
+TIMEOUT_S = float(os.environ.get("TIMEOUT_S", "60"))
+
 
 async def watch(_context: RunContext[None], events: AsyncIterable[AgentStreamEvent]) -> None:
     """Take each event of a stream as it comes."""
@@ -23,7 +25,8 @@ async def main(goal: str) -> str:
     agent = Agent(
         os.environ.get("MODEL", "openai-chat:gpt-4.1"),
         instructions="You book rooms.",
-        toolsets=[MCPToolset(os.environ["MCP_URL"])],
+        model_settings={"timeout": TIMEOUT_S},
+        toolsets=[MCPToolset(os.environ["MCP_URL"], read_timeout=TIMEOUT_S)],
     )
     return (await agent.run(goal, event_stream_handler=watch if os.environ.get("STREAM") else None)).output
 

@@ -5,7 +5,8 @@ import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/
 import OpenAI from "openai";
 
 const model = process.env.MODEL ?? "gpt-4.1";
-const openai = new OpenAI({ timeout: 1000 * Number(process.env.TIMEOUT_S ?? 60) });
+const timeout = 1000 * Number(process.env.TIMEOUT_S ?? 60);
+const openai = new OpenAI({ timeout });
 const mcp = new Client({ name: "clerk", version: "1.0.0" });
 await mcp.connect(new StreamableHTTPClientTransport(new URL(process.env.MCP_URL)));
 const tools = (await mcp.listTools()).tools.map((tool) => ({
@@ -28,7 +29,7 @@ while (true) {
   if (!tool_calls?.length) break;
   for (const call of tool_calls) {
     const { name, arguments: args } = call.function;
-    const result = await mcp.callTool({ name, arguments: JSON.parse(args) });
+    const result = await mcp.callTool({ name, arguments: JSON.parse(args) }, undefined, { timeout });
     messages.push({ role: "tool", tool_call_id: call.id, content: result.content.map((block) => block.text).join("\n") });
   }
 }

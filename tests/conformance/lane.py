@@ -1,0 +1,289 @@
+"""A lane of the matrix: one node of its own on a store of its own, with the upstream, the tools and the tally of all.
+
+The listening socket is the lane's, not the node's: a node that is killed and started again is found where it was, as
+behind a supervisor that passes a socket on. Programs reach it through a front.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import httpx2
+
+from comity.testing.waiting import wait_until
+from conformance.processes import TESTS, FrontControl, Service, clean, show, tail
+from tally.client import VARIABLE, Tally, TallyProcess
+
+UP_S = 30.0
+CALL_S = 30.0
+FAKE_KEY = "sk-the-key-of-the-upstream"
+CONFIG = """\
+[server]
+port = 0
+tool_files = ["{here}/hotel.py"]
+
+[store]
+url = "{store}"
+
+[node]
+lease_s = 3.0
+lease_margin_s = 0.5
+permit_s = 1.0
+linger_s = 0.05
+workers = 16
+hand_env = ["{tally}", "PYTHONPATH"]
+
+[upstreams.fake]
+base_url = "{upstream}/v1"
+api_key_env = "FAKE_KEY"
+
+[models."gpt-4.1"]
+upstream = "fake"
+model = "gpt-4.1"
+
+[models."claude-sonnet-4-5"]
+upstream = "fake"
+model = "claude-sonnet-4-5"
+
+[upstreams.http]
+kind = "mcp"
+url = "{tools}/mcp"
+allow_private = true
+
+[upstreams.stdio]
+kind = "mcp"
+command = ["{python}", "-m", "conformance.tools", "stdio"]
+env = ["{tally}", "PYTHONPATH"]
+
+[agents.http]
+kind = "outside"
+tools = ["http.*"]
+
+[agents.stdio]
+kind = "outside"
+tools = ["stdio.*"]
+
+[agents.file]
+kind = "outside"
+tools = ["look", "book", "pay"]
+"""
+TOOLS = """
+[tools."{server}.look"]
+effect = "read"
+
+[tools."{server}.pay"]
+effect = "idempotent"
+key_argument = "key"
+"""
+
+
+class World:
+    """What all lanes share: upstream, tools and tally."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opened:
+            self.tally: Tally = opened.enter_context(TallyProcess(self.folder / "tally"))
+            variables = {VARIABLE: str(self.tally.port)}
+            self.upstream = opened.enter_context(Service("upstream", self.folder, variables))
+            self.tools = opened.enter_context(Service("tools", self.folder, variables))
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def acts(self, ref: str) -> list[str]:
+        """Return what happened for a reference, thoughts (`thought/2`) and effects in order."""
+        found = [(effect.name, str(effect.args["ref"])) for effect in self.tally.book().effects]
+        mine = (ref, f"{ref}-a", f"{ref}-b")
+        return ["/".join([name, *of.split("/")[1:]]) for name, of in found if of.split("/")[0] in mine]
+
+    def config(self, store: str) -> str:
+        """Return the configuration of a node on `store`."""
+        text = CONFIG.format(
+            here=TESTS / "conformance",
+            store=store,
+            tally=VARIABLE,
+            upstream=self.upstream.url,
+            tools=self.tools.url,
+            python=sys.executable,
+        )
+        return text + "".join(TOOLS.format(server=name) for name in ("http", "stdio"))
+
+
+class NodeProcess:
+    """`comity up` with a plan for its death, on a socket that outlives it."""
+
+    def __init__(self, folder: Path, world: World, store: str) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.log = folder / "node.log"
+        self.plan = folder / "kill.json"
+        self._config = folder / "comity.toml"
+        self._config.write_text(world.config(store))
+        self._tally = str(world.tally.port)
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = int(self._socket.getsockname()[1])
+        self._process: subprocess.Popen[bytes] | None = None
+        self.lives = 0
+
+    def start(self) -> None:
+        """Start it."""
+        environment = {
+            VARIABLE: self._tally,
+            "FAKE_KEY": FAKE_KEY,
+            "COMITY_HOME": str(self.folder.parent / "home"),
+            "PYTHONPATH": str(TESTS),
+        }
+        fd = self._socket.fileno()
+        self.lives += 1
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "conformance.driver", str(self.plan)),
+                    *("--config", str(self._config), "up", "--listen-fd", str(fd)),
+                ],
+                env=clean(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[fd],
+            )
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it with SIGKILL, and return when it is gone."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+    def close(self) -> None:
+        """End it and give its socket back."""
+        self.kill()
+        self._socket.close()
+
+    def plan_death(self, **where: str) -> None:
+        """Have it killed at a commit: `task`, `kind`, `name`, `phase`, `when`."""
+        whole = self.plan.with_suffix(".new")
+        whole.write_text(json.dumps(where))
+        os.replace(whole, self.plan)  # noqa: PTH105 (the word for an atomic step)
+
+
+class Adopted(NamedTuple):
+    """A task and the token of its present program."""
+
+    task: str
+    token: str
+    incarnation: int
+
+
+class Lane:
+    """A node, the way to it, and its operator: `async with Lane(folder, world) as lane`."""
+
+    def __init__(self, name: str, world: World, store: str = "") -> None:
+        self.world = world
+        self.folder = world.folder / name
+        self.folder.mkdir()
+        self._store = store or f"sqlite:///{self.folder}/comity.db"
+        self.nodes: list[NodeProcess] = []
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opened:
+            front = opened.enter_context(Service("front", self.folder))
+            self.front = FrontControl(front)
+            await self.add_node(opened)
+            self.token = await self._operator_token()
+            self.http = httpx2.AsyncClient(
+                base_url=f"{self.front.url}/api/v1",
+                headers={"Authorization": f"Bearer {self.token}"},
+                timeout=CALL_S,
+            )
+            await opened.enter_async_context(self.http)
+            self._opened = opened.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._opened.aclose()
+
+    @property
+    def node(self) -> NodeProcess:
+        """Return the first node."""
+        return self.nodes[0]
+
+    async def add_node(self, opened: AsyncExitStack) -> None:
+        """Start another node of this store."""
+        node = NodeProcess(self.folder / f"node{len(self.nodes)}", self.world, self._store)
+        opened.callback(node.close)
+        self.nodes.append(node)
+        node.start()
+        async with httpx2.AsyncClient(timeout=UP_S) as http:
+            try:
+                (await http.get(f"http://127.0.0.1:{node.port}/readyz")).raise_for_status()
+            except httpx2.HTTPError as error:
+                error.add_note(tail(node.log))
+                raise
+        self.front.backends(*(item.port for item in self.nodes))
+
+    async def _operator_token(self) -> str:
+        found = re.search(r"\bco_[\w-]+", tail(self.node.log))
+        assert found, f"the node showed no operator token:\n{tail(self.node.log)}"
+        return found[0]
+
+    # ---- what an operator does ----
+
+    async def create(self, agent: str, goal: str) -> Adopted:
+        """Create a task, and take its first program in."""
+        made = await self._post("/tasks", {"agent": agent, "goal": goal})
+        return await self.adopt(made["id"])
+
+    async def adopt(self, task: str, *, renew: bool = False) -> Adopted:
+        """Take a program in, with `renew` in the place of the one before."""
+        given = await self._post(f"/tasks/{task}/adopt", {"renew": renew})
+        return Adopted(task, given["token"], given["incarnation"])
+
+    async def finish(self, task: str, result: str) -> None:
+        """End a task as succeeded."""
+        await self._post(f"/tasks/{task}/finish", {"result": result})
+
+    async def show(self, task: str) -> dict[str, Any]:
+        """Return a task with its calls."""
+        return await self._ask("GET", f"/tasks/{task}")
+
+    async def resolve(self, task: str, call: int, verdict: str, result: Any = None) -> None:
+        """Say how a call in doubt ended."""
+        await self._post(f"/tasks/{task}/resolve", {"call": call, "verdict": verdict, "result": result})
+
+    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return await self._ask("POST", path, body)
+
+    async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the API, once more where a node died meanwhile; each of these orders may be given twice."""
+        for _ in range(3):
+            try:
+                answer = await self.http.request(method, path, json=body)
+            except httpx2.TransportError:
+                await wait_until(lambda: all(node.is_up for node in self.nodes), UP_S, "the nodes to live")
+                continue
+            assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+            return dict(answer.json())
+        raise AssertionError(f"{method} {path}: no node answered\n{self.logs()}")
+
+    def logs(self) -> str:
+        """Return the ends of all logs, for a failure's message."""
+        return show([*(node.log for node in self.nodes), self.world.upstream.log, self.world.tools.log])

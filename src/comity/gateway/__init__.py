@@ -1,0 +1,1 @@
+"""The gateway: two URLs make any agent durable."""

@@ -1,0 +1,298 @@
+"""Recall for programs that Comity does not control. Pure: no I/O, no clock.
+
+A question of an outside program is the same call as one of this incarnation, or another one; another one is answered
+from what earlier incarnations recorded, or is new, or differs from what was recorded. The order of these decisions,
+and what they cannot tell, stands in docs/internals/outside-recall.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from comity.core.codec import Digest
+from comity.gateway.calls import OutsideCall, OutsideCalls
+from comity.gateway.deliveries import Deliveries
+from comity.gateway.proposals import Proposal, Proposals
+from comity.gateway.question import Question
+from comity.gateway.records import How, Place, Records, acted, can_be_recalled, thought_of
+from comity.journal.call import CallKey, Kind, Status
+from comity.journal.protocol import Recorded
+from comity.journal.recall import key_of
+from comity.journal.spec import Outside
+
+STRAYS_AFTER_S = 30.0
+"""A question that fits no record is held for so long after the last one that did: another strand may ask for it."""
+
+
+class Recalled(msgspec.Struct, frozen=True):
+    """The question is answered by `record`, which is consumed by it; its outcome may still have to come."""
+
+    record: Recorded
+    how: How
+
+
+class Same(msgspec.Struct, frozen=True):
+    """The question is the call of that key once more: of this incarnation, in flight or answered."""
+
+    key: CallKey
+
+
+class New(msgspec.Struct, frozen=True):
+    """Nothing answers the question: it becomes the call of that key, which goes on from the thought `after`."""
+
+    key: CallKey
+    after: CallKey | None = None
+
+
+class Differs(msgspec.Struct, frozen=True):
+    """The program asked something else than `record`, where that was asked before.
+
+    It is not certain before `until_s` (monotonic): until then the question is to be matched again whenever another
+    one was recalled. Where `may_be_positional`, similar words make `record` its answer at once (`OutsideRecall.take`).
+    """
+
+    record: Recorded
+    may_be_positional: bool
+    until_s: float
+
+
+Match = Recalled | Same | New | Differs
+
+
+class OutsideRecall:
+    """What answers the questions of one incarnation of an outside program.
+
+    For each question that `match` answers with `Recalled`, `Same` or `New`, exactly one of `handed_over` and `left`
+    is to follow. All times are monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        history: Iterable[Recorded],
+        incarnation: int,
+        terms: Outside,
+        now_s: float,
+        strays_after_s: float = STRAYS_AFTER_S,
+    ) -> None:
+        """Recall from `history`, which is in journal order and may hold calls of this incarnation already."""
+        self._incarnation = incarnation
+        self._terms = terms
+        self._strays_after_s = strays_after_s
+        self._deliveries = Deliveries()
+        self._proposals = Proposals()
+        self._calls = OutsideCalls(terms.retry_join_s, self._proposals, self._deliveries)
+        self._taken: set[int] = set()
+        self._taken_s = now_s
+        self._strays: dict[tuple[str, str, Digest], float] = {}
+        self._next: dict[tuple[str, str], int] = {}
+        self._at_head: dict[Digest, CallKey] = {}
+        self._settled: dict[CallKey, tuple[int, Status | None]] = {}
+        self._past: list[tuple[int, Callable[[], None]]] = []
+        self._load(tuple(history), now_s)
+
+    # What the program asks
+
+    def match(self, question: Question, now_s: float) -> Match:
+        """Return what answers a question.
+
+        Guarantees: an effect is never another one where it may be the same (tests/unit/gateway/test_recall.py).
+        Cost: constant, but for what is identical in this incarnation; the first one sorts what the journal held.
+        """
+        self._replay()
+        after, head = self._parent(question)
+        self._went_on(head)
+        found = self._records.find(question)
+        call = self._calls.repeated(question, now_s, is_recorded=found is not None)
+        if call is not None:
+            call.clients += 1
+            call.is_had = False
+            if question.is_effect:
+                self._proposals.joined(question.name, question.exact)
+            return Same(call.key)
+        if found is not None:
+            record, how = found
+            self.take(question, record, now_s)
+            return Recalled(record, how)
+        differs = self._differing(question, after, now_s)
+        if differs is not None:
+            return differs
+        occurrence = self._next.get((question.kind, question.name), 0)
+        return New(CallKey("", question.kind, question.name, occurrence), after)
+
+    def take(self, question: Question, record: Recorded, now_s: float) -> bool:
+        """Answer a question with a record; False where the record has been another one's answer meanwhile."""
+        if not self._records.take(record):
+            return False
+        self._taken.add(record.seq)
+        self._taken_s = now_s
+        call = self._add(key_of(record), question)
+        order, status = self._settled.pop(call.key, _end_of(record))
+        if order:
+            self.settled(call.key, order, status, now_s)
+        return True
+
+    def asked(self, key: CallKey, question: Question) -> None:
+        """Take note that a question became the call that `match` named."""
+        self._next[key.kind, key.name] = key.occurrence + 1
+        self._add(key, question)
+
+    # What becomes of it
+
+    def settled(self, key: CallKey, order: int, status: Status | None, now_s: float) -> None:
+        """Take note of an outcome: `order` is the seq of the entry that settled the call."""
+        call = self._calls.get(key)
+        if call is None:
+            self._settled[key] = order, status
+            if self._records.settled(key, status):
+                self._deliveries.expect(order)
+            return
+        call.order, call.status, call.settled_s = order, status, now_s
+        if not call.has_failed:
+            self._deliveries.expect(order)
+
+    def handed_over(self, key: CallKey, now_s: float) -> int:
+        """Take note that the whole answer went out to a client that was still there; return `consumed`."""
+        call = self._calls.get(key)
+        if call is not None:
+            call.clients = max(0, call.clients - 1)
+            call.is_had, call.had_s = True, now_s
+            self._deliveries.arrived(call.order)
+        return self.consumed
+
+    def left(self, key: CallKey) -> None:
+        """Take note that a client went away before it had the whole answer, or was told to ask again."""
+        call = self._calls.get(key)
+        if call is not None:
+            call.clients = max(0, call.clients - 1)
+
+    def proposed(self, key: CallKey, proposals: Iterable[Proposal]) -> None:
+        """Take what an answered thought proposes; the second time changes nothing."""
+        call, made = self._calls.get(key), tuple(proposals)
+        if call is None:
+            return  # the program has not asked for it yet, and cannot know what it says
+        if self._past:
+            self._past.append((call.order, lambda: self._proposals.proposed(key, made)))
+        else:
+            self._proposals.proposed(key, made)
+
+    @property
+    def consumed(self) -> int:
+        """Return the order up to which the program has got everything that the journal has for it."""
+        return self._deliveries.consumed
+
+    def is_asked(self, key: CallKey) -> bool:
+        """Tell whether this incarnation asked or recalled the call of that key."""
+        return self._calls.get(key) is not None
+
+    def renewed(self, history: Iterable[Recorded], now_s: float) -> OutsideRecall:
+        """Return this recall over a history that has changed, or has grown elsewhere.
+
+        What was asked and recalled stays so, but for calls without an outcome that are not in `history` any more.
+        Whoever waited for an outcome is to ask again.
+        """
+        self._replay()
+        items = tuple(history)
+        self._deliveries = Deliveries()
+        self._calls = self._calls.kept({key_of(item) for item in items}, self._deliveries)
+        self._strays, self._settled = {}, {}
+        self._load(items, now_s)
+        return self
+
+    # How it is told
+
+    def _load(self, history: tuple[Recorded, ...], now_s: float) -> None:
+        ours = [item for item in history if item.incarnation == self._incarnation]
+        consumed = max((item.consumed for item in ours), default=0)
+        for item in history:
+            kind = item.kind, item.name
+            self._next[kind] = max(self._next.get(kind, 0), item.occurrence + 1)
+            if item.kind == Kind.MODEL:
+                self._at_head.setdefault(item.head, key_of(item))
+            is_taken = item.incarnation == self._incarnation or item.seq in self._taken
+            if is_taken or (0 < item.order <= consumed and can_be_recalled(item)):
+                self._remember(item, consumed, now_s)
+        earlier = [item for item in history if item.incarnation != self._incarnation and can_be_recalled(item)]
+        self._records = Records(earlier, self._taken)
+        for item in self._records.open.values():
+            if item.order:
+                self._deliveries.expect(item.order)
+
+    def _remember(self, item: Recorded, consumed: int, now_s: float) -> None:
+        """Take a call that this incarnation asked or consumed, as the journal tells of it."""
+        self._taken.add(item.seq)
+        key = key_of(item)
+        call = self._calls.get(key)
+        if call is None:
+            thought = thought_of(item) if item.kind == Kind.MODEL else None
+            call = OutsideCall(key, thought.exact if thought else item.digest, clients=0, head=item.head)
+            call.mask = bytes.fromhex(thought.mask) if thought else b""
+            self._calls.superseded(call, item.seq)
+            self._calls.add(call)
+            if acted(item):
+                self._past.append((item.seq, lambda: self._proposals.asked(item.name, item.digest)))
+            if thought is not None and thought.parent is not None:
+                parent = thought.parent
+                self._past.append((item.seq, lambda: self._went_on(self._head_of(parent))))
+        order, status = _end_of(item)
+        if order and not call.order:
+            self.settled(key, order, status, now_s)
+            if order <= consumed:
+                call.is_had = True
+                self._deliveries.arrived(order)
+
+    def _replay(self) -> None:
+        """Take what the journal told of proposals and effects in the order in which it happened."""
+        past, self._past = sorted(self._past, key=lambda item: item[0]), []
+        for _, happen in past:
+            happen()
+
+    def _add(self, key: CallKey, question: Question) -> OutsideCall:
+        head = question.heads[-1] if question.heads else b""
+        call = OutsideCall(key, question.exact, question.mask, head)
+        self._calls.add(call)
+        self._strays.pop(_identity(question), None)
+        if question.is_thought:
+            self._at_head.setdefault(head, key)
+        if question.is_effect:
+            self._proposals.asked(question.name, question.exact)
+        return call
+
+    def _parent(self, question: Question) -> tuple[CallKey | None, Digest]:
+        """Return the thought that a thought goes on from, and its context as this program has it."""
+        for head in reversed(question.heads[:-1]):
+            if head in self._at_head:
+                return self._at_head[head], head
+        return None, b""
+
+    def _head_of(self, key: CallKey) -> Digest:
+        call = self._calls.get(key)
+        return b"" if call is None else call.head
+
+    def _went_on(self, head: Digest) -> None:
+        thought = self._calls.alone_at(head)
+        if thought is not None:
+            self._proposals.went_on(thought)
+
+    def _differing(self, question: Question, after: CallKey | None, now_s: float) -> Differs | None:
+        record, is_near = None, False
+        if question.is_thought:
+            place = Place(question.name, question.roles, after)
+            record = self._records.at(place)
+            is_near = record is not None and self._records.is_alone(place) and not self._records.is_behind(record)
+        elif question.is_effect and not self._proposals.is_known(question.name, question.exact):
+            record = self._records.other_effect(question)
+        if record is None:
+            return None
+        since_s = self._strays.setdefault(_identity(question), now_s)
+        until_s = max(since_s, self._taken_s) + self._strays_after_s
+        return Differs(record, is_near and self._terms.is_positional, until_s)
+
+
+def _identity(question: Question) -> tuple[str, str, Digest]:
+    return question.kind, question.name, question.exact
+
+
+def _end_of(record: Recorded) -> tuple[int, Status | None]:
+    return record.order, record.delivered.status if record.delivered is not None else None

@@ -96,7 +96,7 @@ class Kernel:
         self.lease = NodeLease(devices.store, devices.clock, node, lease_id, settings.lease_s, settings.lease_margin_s)
         self.on_ended: list[Callable[[TaskRow], None]] = []
         self.before_take: list[Callable[[], Awaitable[None]]] = []
-        self._listener = devices.listener
+        self.listeners = [devices.listener] if devices.listener is not None else []
         self._tasks: set[asyncio.Task[None]] = set()
         self._beside: set[asyncio.Task[None]] = set()
         self._news = Bell(devices.clock)
@@ -151,18 +151,18 @@ class Kernel:
 
     def log(self, text: str, task: Id | None = None) -> None:
         """Log a line."""
-        if self._listener is not None:
-            self._listener.log(text, task)
+        for listener in self.listeners:
+            listener.log(text, task)
 
     def on_progress(self, task: Id, text: str, fraction: float | None) -> None:
         """Pass on a word of progress."""
-        if self._listener is not None:
-            self._listener.progress(task, text, fraction)
+        for listener in self.listeners:
+            listener.progress(task, text, fraction)
 
     def on_delta(self, task: Id, permit: Permit, text: str) -> None:
         """Pass on a piece of a model's stream."""
-        if self._listener is not None:
-            self._listener.delta(task, permit, text)
+        for listener in self.listeners:
+            listener.delta(task, permit, text)
 
     def end_attempt(self, permit: Permit) -> None:
         """Have the hand end an attempt."""

@@ -19,7 +19,9 @@ from comity.core.errors import ComityError, UsageError
 from comity.runtime.log import redacted
 from comity.runtime.node import Node
 from comity.runtime.words import one_line
+from comity.server import events
 from comity.server.auth import Gatekeeper, Operators, TaskTokens
+from comity.server.feed import Feed
 from comity.server.listening import Listening, check_tls
 from comity.server.operation import Api, routes_of
 from comity.server.problem import problem_response
@@ -50,12 +52,13 @@ class Server:
         section = node.config.sections.server
         check_tls(section)
         self.url = listening.url
-        self.is_draining = asyncio.Event()
-        """Set when connections that live as long as tasks are to end."""
+        self.feed = Feed(node.store, node.clock)
+        node.kernel.listeners.append(self.feed)
         self.gatekeeper = Gatekeeper(node.store, operators, tokens)
         node.url = self.url
         api = Api(node, tokens, self.gatekeeper)
-        app = _app([*routes_of(OPERATIONS, api), *routes])
+        watched = events.routes(self.feed, self.gatekeeper, node.store, node.clock)
+        app = _app([*routes_of(OPERATIONS, api), *watched, *routes])
         hosts = (*section.hosts, urlsplit(self.url).hostname or "")
         config = uvicorn.Config(
             Shield(app, hosts),
@@ -63,6 +66,8 @@ class Server:
             http="httptools",
             ws="websockets-sansio",
             ws_max_size=SOCKET_MESSAGE_BYTES_MAX,
+            ws_ping_interval=None,  # the feed keeps connections alive, without a timer for each
+            ws_per_message_deflate=False,  # it costs each connection its own tables
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -87,8 +92,8 @@ class Server:
             self._serving.result()
 
     async def drain(self) -> None:
-        """Accept nothing more, and let requests end for up to `drain_s`."""
-        self.is_draining.set()
+        """Accept nothing more, let watchers go, and let requests end for up to `drain_s`."""
+        await self.feed.close()
         self._uvicorn.should_exit = True
         if self._serving is not None:
             await self._serving

@@ -21,7 +21,6 @@ from comity.journal.call import Permit
 from comity.journal.entry import Logged
 from comity.journal.ports import Store
 from comity.kernel.bell import Bell
-from comity.kernel.kernel import Listener
 from comity.kernel.patience import patiently
 from comity.server.event import Event, LiveDocument, LiveEvent, of_end, of_entry, of_logged
 from comity.server.wheel import Wheel
@@ -209,6 +208,9 @@ class Feed:
 
     # What passes on this node
 
+    def log(self, text: str, task: Id | None) -> None:
+        """Leave the log alone."""
+
     def progress(self, task: Id, text: str, fraction: float | None) -> None:
         """Pass on a word of progress."""
         self._pass(task, LiveDocument("progress", text, fraction))
@@ -326,26 +328,3 @@ def _merged(passing: list[tuple[Id, LiveDocument]]) -> Iterator[tuple[Id, LiveDo
             yield from group
         else:
             yield task, LiveDocument("delta", "".join(item.text for _, item in group), call=call, attempt=attempt)
-
-
-class Loudspeaker:
-    """A kernel's listener that tells another one, and a feed what passes."""
-
-    def __init__(self, listener: Listener, feed: Feed) -> None:
-        """Tell both."""
-        self._listener = listener
-        self._feed = feed
-
-    def log(self, text: str, task: Id | None) -> None:
-        """Pass a line on to the log alone."""
-        self._listener.log(text, task)
-
-    def progress(self, task: Id, text: str, fraction: float | None) -> None:
-        """Pass on a word of progress."""
-        self._listener.progress(task, text, fraction)
-        self._feed.progress(task, text, fraction)
-
-    def delta(self, task: Id, permit: Permit, text: str) -> None:
-        """Pass on a piece of a model's stream."""
-        self._listener.delta(task, permit, text)
-        self._feed.delta(task, permit, text)

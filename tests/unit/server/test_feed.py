@@ -18,7 +18,7 @@ from comity.journal.task import State, TaskRow
 from comity.journal.unit import Transition, Unit
 from comity.server import feed as feeds
 from comity.server.event import EndEvent, Event, LiveEvent
-from comity.server.feed import Feed, Loudspeaker, Watcher, Which
+from comity.server.feed import Feed, Watcher, Which
 from contract.world import OPERATOR, STORES, World, append, new_task, on_every_store, subject
 
 
@@ -364,28 +364,6 @@ async def test_what_passes_does_not_fill_a_queue_while_the_store_is_away():
     await world.clock.advance(10)
     assert len(reader.events) == 1 + feeds.QUEUE_MAX
     assert sum(len(event.document.data.text) for event in reader.events[1:]) <= feeds.PASSING_CHARS_MAX
-    await world.feed.close()
-
-
-async def test_a_loudspeaker_tells_the_log_and_the_feed():
-    world, heard = Small(), []
-
-    class Listener:
-        def log(self, *told: Any) -> None:
-            heard.append(told)
-
-        progress = delta = log
-
-    row = await world.held("a")
-    reader = Reader(world.feed, 1, row.id)
-    await world.pass_time()
-    speaker = Loudspeaker(Listener(), world.feed)
-    speaker.log("a line", row.id)
-    speaker.progress(row.id, "word", None)
-    speaker.delta(row.id, Permit(row.id, 2, 1, 0.0, ""), "text")
-    await world.pass_time()
-    assert len(heard) == 3
-    assert [event.document.data.text for event in reader.events[1:]] == ["word", "text"]
     await world.feed.close()
 
 

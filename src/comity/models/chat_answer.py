@@ -94,7 +94,7 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 class ChatAnswer:
-    """An answer so far. Where the program did not ask for usage, the event that reports nothing else is dropped."""
+    """A Chat Completions answer so far. Where the program did not ask for usage, the event that reports nothing else is dropped."""
 
     def __init__(self, *, wants_usage: bool = True) -> None:
         """Start empty."""

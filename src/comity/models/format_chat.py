@@ -19,7 +19,7 @@ _CAPS = ("max_completion_tokens", "max_tokens")
 
 
 class ChatFormat(WireFormat):
-    """Chat Completions."""
+    """The format of OpenAI's Chat Completions."""
 
     name = "chat"
     path = "/chat/completions"

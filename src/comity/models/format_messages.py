@@ -27,7 +27,7 @@ _ERRORS = {
 
 
 class MessagesFormat(WireFormat):
-    """Messages."""
+    """The format of Anthropic's Messages."""
 
     name = "messages"
     path = "/messages"

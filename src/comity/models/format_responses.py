@@ -18,7 +18,7 @@ _IN_PROGRAM = frozenset({"local_shell", "apply_patch"})
 
 
 class ResponsesFormat(WireFormat):
-    """Responses. An `input` that is text is one item: that JSON string."""
+    """The format of OpenAI's Responses. An `input` that is text is one item: that JSON string."""
 
     name = "responses"
     path = "/responses"

@@ -42,7 +42,7 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 
 
 class MessagesAnswer:
-    """An answer so far."""
+    """A Messages answer so far."""
 
     def __init__(self) -> None:
         """Start empty."""

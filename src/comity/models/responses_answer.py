@@ -40,7 +40,7 @@ _decode_item = msgspec.json.Decoder(_Item).decode
 
 
 class ResponsesAnswer:
-    """An answer so far."""
+    """A Responses answer so far."""
 
     def __init__(self) -> None:
         """Start empty."""

@@ -1,34 +1,34 @@
-"""The `Model` port over all configured models: each name goes to its upstream, or to a script.
+"""The `Model` port over all configured models: each name goes to one of its upstreams, or to a script.
 
-A name is that of a `[models.NAME]` section, or `scripted:FILE:NAME`. A scripted model is code of a user's file:
-`runtime` runs it in a hand process and gives the router the way there.
+A name is that of a `[models.NAME]` section, one for which such a name stands (`gpt-*`), or `scripted:FILE:NAME`. An
+upstream that cannot be asked is passed over for the next as long as no answer began.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from difflib import get_close_matches
-from typing import Any
-
-import msgspec
 
 from comity.core.clock import Clock
 from comity.core.entropy import Entropy
-from comity.core.errors import LeaseError, UsageError
+from comity.core.errors import ComityError, UsageError
 from comity.journal.call import Permit
+from comity.journal.naming import is_pattern, most_specific
 from comity.journal.ports import ModelLimits, ModelRequest
 from comity.journal.protocol import Delta
-from comity.models import failure
-from comity.models.chat import ChatClient
-from comity.models.settings import ModelEntry, ModelSettings
-from comity.models.wire import request_body, scripted_request
+from comity.journal.wire import Answer
+from comity.models.chat_request import request_body
+from comity.models.client import TRIES_MAX, UpstreamClient, UpstreamRequest
+from comity.models.formats import FORMATS
+from comity.models.reading import Reading, Relay, Words
+from comity.models.scripts import SCRIPTED, Scripted, Scripts
+from comity.models.settings import ModelEntry, ModelSettings, Price, Route
 
-Scripted = Callable[[str, str, bytes], AsyncIterator[Delta]]
-"""Lets the scripted model NAME of FILE answer a request (canonical JSON: messages, model, params, tools)."""
-
-SCRIPTED = "scripted:"
-CHARACTERS_PER_TOKEN = 4
+FALLS_OVER = frozenset({"model_unreachable", "model_busy", "no_api_key"})
+"""Codes of errors after which another upstream may be asked: this one made nothing."""
+TRIES_BEFORE_NEXT = 2
+"""How often a busy upstream is asked where another can be."""
 
 
 class ModelRouter:
@@ -45,54 +45,52 @@ class ModelRouter:
     ) -> None:
         """Know the models; nothing is connected before the first request."""
         self._settings = settings
-        self._clock = clock
-        self._scripted = scripted
+        self._entropy = entropy
+        self._scripts = Scripts(scripted, clock)
         self._clients = {
-            name: ChatClient(name, upstream, clock=clock, entropy=entropy, environment=environment)
+            name: UpstreamClient(name, upstream, clock=clock, entropy=entropy, environment=environment)
             for name, upstream in settings.upstreams.items()
         }
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the configured names, sorted."""
-        return tuple(sorted(self._settings.models))
+        """Return the configured names that stand for themselves, sorted."""
+        return tuple(sorted(name for name in self._settings.models if not is_pattern(name)))
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Return the configured names that stand for many, sorted."""
+        return tuple(sorted(filter(is_pattern, self._settings.models)))
 
     def limits(self, model: str) -> ModelLimits | None:
         """Return what `model` may produce and costs; None where no such model is configured.
 
-        A price is looked up by the model's id, then by its name here. A script costs nothing.
+        A price is looked up by the model's id at its upstream, then by the name that was asked for. Of several
+        upstreams the dearest counts. A script costs nothing.
         """
         entry = self._entry(model)
         if entry is None:
             return None
         if entry.scripted:
             return ModelLimits(entry.output_tokens_max, entry.context_tokens_max, 0.0, 0.0)
-        price = self._settings.prices.get(entry.model) or self._settings.prices.get(model)
-        if price is None:
-            return ModelLimits(entry.output_tokens_max, entry.context_tokens_max)
-        return ModelLimits(
-            entry.output_tokens_max, entry.context_tokens_max, price.usd_per_mtok_in, price.usd_per_mtok_out
-        )
+        prices = [self._price(route, model) for route in entry.routes]
+        known = [price for price in prices if price is not None]
+        if not known or len(known) < len(prices):
+            return _limits(entry, None)
+        dearest = Price(max(item.usd_per_mtok_in for item in known), max(item.usd_per_mtok_out for item in known))
+        return _limits(entry, dearest)
 
     async def stream(self, permit: Permit, request: ModelRequest) -> AsyncIterator[Delta]:
         """Yield the answer; the last delta carries the whole message, and its cost where the upstream reported usage.
 
         Raises:
-            UsageError: no such model, or parameters that a model call cannot have.
+            UsageError: no such model, none that speaks the request's format, or parameters that a call cannot have.
             ComityError: no answer came; see `failure` for the codes.
         """
-        entry, limits = self._entry(request.model), self.limits(request.model)
-        if entry is None or limits is None:
+        entry = self._entry(request.model)
+        if entry is None:
             raise self._unknown(request.model)
-        if entry.scripted:
-            answer = self._play(permit, request, entry.scripted, limits)
-        else:
-            client = self._clients.get(entry.upstream)
-            if client is None:
-                text = f"model `{request.model}`: there is no upstream `{entry.upstream}`"
-                raise UsageError("unknown_upstream", text, hint=f"add `[upstreams.{entry.upstream}]` to comity.toml")
-            body = request_body(request, entry, self._settings.upstreams[entry.upstream])
-            answer = client.stream(permit, body, limits)
+        answer = self._play(permit, request, entry) if entry.scripted else self._ask(permit, request, entry)
         async with aclosing(answer):
             async for delta in answer:
                 yield delta
@@ -102,55 +100,100 @@ class ModelRouter:
         for client in self._clients.values():
             await client.aclose()
 
+    async def _ask(self, permit: Permit, request: ModelRequest, entry: ModelEntry) -> AsyncGenerator[Delta]:
+        """Ask one upstream after another until one begins to answer."""
+        routes = self._in_order(self._speaking(entry, request))
+        fell_over: list[str] = []
+        for route in routes:
+            has_next = len(fell_over) + 1 < len(routes)
+            has_begun = False
+            question, read = self._prepared(request, entry, route, tuple(fell_over))
+            tries_max = TRIES_BEFORE_NEXT if has_next else TRIES_MAX
+            asked = self._clients[route.upstream].stream(permit, question, read, tries_max)
+            try:
+                async with aclosing(asked):
+                    async for delta in asked:
+                        has_begun = True
+                        yield delta
+                return
+            except ComityError as error:
+                if has_begun or not has_next or error.code not in FALLS_OVER:
+                    raise
+                fell_over.append(f"{route.upstream}: {error.code}")
+
+    def _prepared(
+        self, request: ModelRequest, entry: ModelEntry, route: Route, fell_over: tuple[str, ...]
+    ) -> tuple[UpstreamRequest, Callable[[], Reading]]:
+        """Return what is sent by a route, and what makes a reading of the answer."""
+        model_id = route.model or request.model
+        limits = _limits(entry, self._price(route, request.model))
+        if not request.wire:
+            upstream = self._clients[route.upstream].upstream
+            body = request_body(request, model_id, entry.output_tokens_max, upstream)
+            return UpstreamRequest(FORMATS["chat"].path, body), lambda: Words(limits)
+        wire = FORMATS[request.wire]
+        body = wire.put_together(model_id, request.messages, request.rest)
+        answer = Answer("", upstream=route.upstream, fell_over=fell_over)
+        question = UpstreamRequest(wire.path, body, request.params.get("headers", {}))
+        return question, lambda: Relay(wire, request.rest, limits, answer)
+
+    def _speaking(self, entry: ModelEntry, request: ModelRequest) -> list[Route]:
+        """Return the routes of a model to upstreams that speak the request's format."""
+        for route in entry.routes:
+            if route.upstream not in self._clients:
+                text = f"model `{request.model}`: there is no upstream `{route.upstream}`"
+                raise UsageError("unknown_upstream", text, hint=f"add `[upstreams.{route.upstream}]` to comity.toml")
+        found = [route for route in entry.routes if self._clients[route.upstream].upstream.speaks(request.wire)]
+        if not found:
+            wire, kind = request.wire or "chat", "anthropic" if request.wire == "messages" else "openai"
+            text = f"no upstream of model `{request.model}` speaks the format `{wire}`"
+            hint = f'add one of `kind = "{kind}"` to the model\'s `upstreams` in comity.toml, or ask in its own format'
+            raise UsageError("wrong_wire", text, hint=hint)
+        return found
+
+    def _in_order(self, routes: Sequence[Route]) -> list[Route]:
+        """Return the routes in the order in which they are asked: by chance and weight, weight 0 last."""
+        left, order = list(routes), []
+        while len(left) > 1 and (total := sum(route.weight for route in left)) > 0:
+            point = int.from_bytes(self._entropy.take(4), "big") / 2**32 * total
+            chosen = next(route for route in left if (point := point - route.weight) < 0)
+            left.remove(chosen)
+            order.append(chosen)
+        return order + left
+
+    def _price(self, route: Route, model: str) -> Price | None:
+        prices = self._settings.prices
+        names = (route.model or model, model)
+        exact = next((prices[name] for name in names if name in prices), None)
+        return exact or next((prices[found] for name in names if (found := most_specific(name, prices))), None)
+
     def _entry(self, model: str) -> ModelEntry | None:
-        if model in self._settings.models:
-            return self._settings.models[model]
         file, _, name = model.removeprefix(SCRIPTED).rpartition(":")
-        return ModelEntry(scripted=f"{file}:{name}") if model.startswith(SCRIPTED) and file and name else None
+        if model not in self._settings.models and model.startswith(SCRIPTED):
+            return ModelEntry(scripted=f"{file}:{name}") if file and name else None
+        found = most_specific(model, self._settings.models)
+        return self._settings.models[found] if found else None
 
     def _unknown(self, model: str) -> UsageError:
         nearest = get_close_matches(model, self.names, 1)
-        known = f"known: {', '.join(f'`{name}`' for name in self.names)}" if self.names else "no model is configured"
+        configured = (*self.names, *self.patterns)
+        known = f"known: {', '.join(f'`{name}`' for name in configured)}" if configured else "no model is configured"
         hint = f"did you mean `{nearest[0]}`?" if nearest else f"{known}; add `[models.{model}]` to comity.toml"
         if model.startswith(SCRIPTED):
             hint = "a scripted model is named `scripted:FILE:NAME`"
         return UsageError("unknown_model", f"there is no model `{model}`", hint=hint)
 
-    async def _play(
-        self, permit: Permit, request: ModelRequest, script: str, limits: ModelLimits
-    ) -> AsyncGenerator[Delta]:
-        """Yield a script's answer, with its tokens counted where the script does not say."""
-        if self._scripted is None:
-            text = f"model `{request.model}` is a script, and scripts cannot run here"
-            raise UsageError("no_scripts", text, hint="run the task on a node that has hands")
-        if self._clock.monotonic_s() >= permit.expires_s:
-            raise LeaseError("permit_expired", "the permit ran out before the model was asked", retry="redo")
-        file, _, name = script.rpartition(":")
-        async for delta in self._scripted(file, name, scripted_request(request)):
-            if not delta.message:
+    async def _play(self, permit: Permit, request: ModelRequest, entry: ModelEntry) -> AsyncGenerator[Delta]:
+        if request.wire:
+            text = f"model `{request.model}` is a script, which only agents of the SDK can ask"
+            raise UsageError("wrong_wire", text, hint="name a model that has an `upstream`")
+        played = self._scripts.play(permit, request, entry.scripted, _limits(entry, Price(0.0, 0.0)))
+        async with aclosing(played):
+            async for delta in played:
                 yield delta
-                continue
-            cost = delta.cost or limits.cost(tokens_of(*request.messages), tokens_of(delta.message))
-            yield msgspec.structs.replace(delta, cost=cost)
-            return
-        raise failure.broken(f"script `{name}` ended without a message")
 
 
-def tokens_of(*messages: bytes) -> int:
-    """Return how many tokens a script counts for messages: a quarter of the characters of their text, rounded up.
-
-    Their text is content, and names and arguments of tool calls.
-    """
-    characters = sum(_characters(msgspec.json.decode(message)) for message in messages)
-    return -(-characters // CHARACTERS_PER_TOKEN)
-
-
-def _characters(message: Any) -> int:
-    content = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(message, dict):
-        return 0
-    pieces = content if isinstance(content, list) else [{"text": content}]
-    texts = [piece.get("text") for piece in pieces if isinstance(piece, dict)]
-    for call in message.get("tool_calls") or ():
-        texts += [call["function"]["name"], call["function"]["arguments"]]
-    return sum(len(text) for text in texts if isinstance(text, str))
+def _limits(entry: ModelEntry, price: Price | None) -> ModelLimits:
+    if price is None:
+        return ModelLimits(entry.output_tokens_max, entry.context_tokens_max)
+    return ModelLimits(entry.output_tokens_max, entry.context_tokens_max, price.usd_per_mtok_in, price.usd_per_mtok_out)

@@ -13,7 +13,7 @@ _BLANK_LINE = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 _BOM = b"\xef\xbb\xbf"
 
 
-class Event(NamedTuple):
+class StreamEvent(NamedTuple):
     """An event: its bytes as they came, blank line and comments included, and its data ("" for a comment alone)."""
 
     raw: bytes
@@ -28,7 +28,7 @@ class EventReader:
         self._rest = b""
         self._is_first = True
 
-    def feed(self, chunk: bytes) -> list[Event]:
+    def feed(self, chunk: bytes) -> list[StreamEvent]:
         """Return the events that `chunk` completes; together with the rest, their bytes are those that came.
 
         Raises:
@@ -36,7 +36,7 @@ class EventReader:
         """
         seen = max(len(self._rest) - 3, 0)
         stream = self._rest + chunk if self._rest else chunk
-        events: list[Event] = []
+        events: list[StreamEvent] = []
         start = 0
         for found in _BLANK_LINE.finditer(stream, seen):
             events.append(self._event(stream[start : found.end()]))
@@ -45,12 +45,12 @@ class EventReader:
         _refuse_above(len(self._rest))
         return events
 
-    def end(self) -> list[Event]:
+    def end(self) -> list[StreamEvent]:
         """Return what the end of the stream completes: some servers leave out the last blank line."""
         rest, self._rest = self._rest, b""
         return [self._event(rest)] if rest.strip() else []
 
-    def _event(self, raw: bytes) -> Event:
+    def _event(self, raw: bytes) -> StreamEvent:
         _refuse_above(len(raw))
         block = raw
         if self._is_first:
@@ -58,7 +58,7 @@ class EventReader:
             block = raw.removeprefix(_BOM)
         data = [line[5:].removeprefix(b" ") for line in block.splitlines() if line.startswith(b"data:")]
         try:
-            return Event(raw, b"\n".join(data).decode())
+            return StreamEvent(raw, b"\n".join(data).decode())
         except UnicodeDecodeError:
             raise broken("an event of its stream is no UTF-8") from None
 

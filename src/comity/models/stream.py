@@ -14,7 +14,7 @@ from comity.core.codec import parse
 from comity.core.errors import UsageError
 from comity.models.body import spelled
 from comity.models.failure import broken
-from comity.models.sse import Event, EventReader
+from comity.models.sse import EventReader, StreamEvent
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 TOOL_CALLS_MAX = 1_000
@@ -99,6 +99,8 @@ class StreamReader:
         self._kept: list[bytes] = []
         self._size = 0
         self._is_held = False
+        self.said = ""
+        """The visible text in what was fed last and may go out."""
 
     @property
     def is_done(self) -> bool:
@@ -111,16 +113,9 @@ class StreamReader:
         return self._gathering.is_whole
 
     @property
-    def body(self) -> str:
-        """Return the stream so far, as it is recorded.
-
-        Raises:
-            ComityError: `model_broken`: it is no UTF-8.
-        """
-        try:
-            return b"".join(self._kept).decode()
-        except UnicodeDecodeError:
-            raise broken("its stream is no UTF-8") from None
+    def body(self) -> bytes:
+        """Return the stream so far, as it is recorded."""
+        return b"".join(self._kept)
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes and return those that may go out now.
@@ -128,6 +123,7 @@ class StreamReader:
         Raises:
             ComityError: `model_broken`: they are no stream of an answer, or report an error.
         """
+        self.said = ""
         return b"".join([event.raw for event in self._events.feed(chunk) if self._takes(event)])
 
     def end(self) -> None:
@@ -140,11 +136,11 @@ class StreamReader:
         """Return what the answer says so far."""
         return self._gathering.thought()
 
-    def _takes(self, event: Event) -> bool:
+    def _takes(self, event: StreamEvent) -> bool:
         """Keep an event; tell whether it may go out."""
         if self._gathering.is_done:
             return False
-        fate = self._gathering.add(event.data).fate if event.data else "free"
+        fate, text = self._gathering.add(event.data) if event.data else FREE
         if fate == "dropped":
             return False
         self._size += len(event.raw)
@@ -152,6 +148,8 @@ class StreamReader:
             raise broken(f"it is larger than {ANSWER_BYTES_MAX} bytes")
         self._kept.append(event.raw)
         self._is_held = self._is_held or fate == "held"
+        if not self._is_held:
+            self.said += text
         return not self._is_held
 
 

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from comity.core.errors import UsageError
-from comity.models.settings import DEFAULT_MODEL, ENVIRONMENT_UPSTREAM, ModelSettings, from_environment
+from comity.models.settings import ModelSettings
 from comity.runtime.config_build import build, overlay_environment, overlay_flags
 from comity.runtime.config_check import check
 from comity.runtime.config_file import read_file
 from comity.runtime.config_keys import Key, Tree, guess, shown, without_password
+from comity.runtime.config_models import with_environment
 from comity.runtime.config_sections import AgentSection, Sections
 
 FILE_NAME = "comity.toml"
@@ -108,7 +109,7 @@ def load_config(
     overlay_environment(Sections, tree, dict(environment))
     overlay_flags(Sections, tree, dict(flags or {}))
     sections = build(Sections, tree)
-    sections = _with_environment_model(sections, tree, environment)
+    sections = with_environment(sections, tree, environment)
     home = _home(environment, here, user_home, tree)
     sections = _completed(sections, home, _base_of(tree, found, here))
     check(sections, tree)
@@ -142,24 +143,6 @@ def _home(environment: Mapping[str, str], here: Path, user_home: Path, tree: Tre
         tree.sources[("home",)] = "env COMITY_HOME"
         return here / Path(asked).expanduser()
     return user_home / ".local" / "share" / "comity"
-
-
-def _with_environment_model(sections: Sections, tree: Tree, environment: Mapping[str, str]) -> Sections:
-    """Return the sections with the model `default` of OPENAI_BASE_URL and OPENAI_API_KEY, unless one is configured."""
-    given = from_environment(environment)
-    if given is None or DEFAULT_MODEL in sections.models:
-        return sections
-    model, upstream = given
-    source = "env OPENAI_BASE_URL" if environment.get("OPENAI_BASE_URL") else "env OPENAI_API_KEY"
-    for key in (("models", DEFAULT_MODEL, "upstream"), ("upstreams", ENVIRONMENT_UPSTREAM, "base_url")):
-        tree.sources[key] = source
-    tree.sources[("models", DEFAULT_MODEL, "model")] = "env OPENAI_MODEL" if environment.get("OPENAI_MODEL") else source
-    tree.sources[("upstreams", ENVIRONMENT_UPSTREAM, "api_key_env")] = source
-    return msgspec.structs.replace(
-        sections,
-        models={**sections.models, DEFAULT_MODEL: model},
-        upstreams={**sections.upstreams, ENVIRONMENT_UPSTREAM: upstream},
-    )
 
 
 def _base_of(tree: Tree, file: Path | None, here: Path) -> Callable[..., str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from comity.core.errors import UsageError
-from comity.models.settings import ModelEntry, Upstream
-from comity.runtime.config_keys import Tree, guess, shown
+from comity.runtime.config_keys import Tree, guess
+from comity.runtime.config_models import check_models
 from comity.runtime.config_sections import NodeSection, Sections, ServerSection
-from comity.runtime.config_upstreams import check_agent, check_tool, check_upstream, is_http
+from comity.runtime.config_upstreams import check_agent, check_tool, check_upstream
 
 STORE_SCHEMES = ("sqlite", "postgresql", "postgres")
 
@@ -20,16 +20,13 @@ def check(sections: Sections, tree: Tree) -> None:
     _check_store(sections.store.url, tree.source(("store", "url")))
     _check_server(sections.server, tree)
     _check_node(sections.node, tree.source(("node", "lease_margin_s")))
-    for name, upstream in sections.model_upstreams.items():
-        _check_upstream(name, upstream, tree)
+    check_models(sections, tree)
     for name, server in sections.mcp_upstreams.items():
         check_upstream(name, server, tree)
     for name, tool in sections.tools.items():
         check_tool(name, tool, sections, tree)
     for name, agent in sections.agents.items():
         check_agent(name, agent, tree)
-    for name, model in sections.models.items():
-        _check_model(name, model, sections, tree)
 
 
 def _check_store(url: str, source: str) -> None:
@@ -55,35 +52,3 @@ def _check_node(node: NodeSection, source: str) -> None:
         given = f"`{node.lease_margin_s:g}` and `{node.lease_s:g}`"
         text = f"`node.lease_margin_s` must be less than `node.lease_s`, not {given} ({source})"
         raise UsageError("bad_value", text, hint="a fifth of the lease is a good margin")
-
-
-def _check_upstream(name: str, upstream: Upstream, tree: Tree) -> None:
-    for field, url in (("base_url", upstream.base_url), ("proxy", upstream.proxy)):
-        if field == "proxy" and not url:
-            continue
-        if not is_http(url) or (field == "base_url" and "@" in url):
-            key = ("upstreams", name, field)
-            given = "that" if "@" in url else f"`{url[:60]}`"
-            text = f"`{shown(key)}` must be an http or https URL, not {given} ({tree.source(key)})"
-            raise UsageError(
-                "bad_value", text, hint='for instance `base_url = "https://api.openai.com/v1"`, without a user'
-            )
-
-
-def _check_model(name: str, model: ModelEntry, sections: Sections, tree: Tree) -> None:
-    key = ("models", name)
-    if model.scripted:
-        file, _, script = model.scripted.rpartition(":")
-        if not file or not script or model.upstream or model.model:
-            text = f"`{shown(key)}` must have `scripted` alone, or `upstream` and `model` ({tree.source(key)})"
-            raise UsageError(
-                "bad_value", text, hint='write `scripted = "FILE:NAME"`, a scripted model of a Python file'
-            )
-    elif not model.upstream or not model.model:
-        missing = "upstream" if not model.upstream else "model"
-        text = f"`{shown((*key, missing))}` is missing ({tree.source(key)})"
-        raise UsageError("missing_key", text, hint="a model has `upstream` and `model`, or `scripted`")
-    elif model.upstream not in sections.model_upstreams:
-        named = (*key, "upstream")
-        text = f"`{shown(named)}`: there is no `[upstreams.{model.upstream}]` ({tree.source(named)})"
-        raise UsageError("unknown_upstream", text, hint=guess(model.upstream, sections.model_upstreams))

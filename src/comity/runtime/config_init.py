@@ -41,18 +41,24 @@ _TEXT = """\
 # open_metrics = false     # show /metrics without a token
 # tool_files = []          # Python files whose tools are offered to every program: ["tools.py"]
 
-# Models, by the name that agents use. Without any, OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL give `default`.
+# Models, by the name that agents and programs use. Where none is named here, the environment gives them: OPENAI_API_KEY
+# (or OPENAI_BASE_URL) `default` and every name, ANTHROPIC_API_KEY (or ANTHROPIC_BASE_URL) those of `claude-*`.
 # [models.default]
 # upstream = "openai"
 # model = "gpt-5-mini"
 # output_tokens_max = 8192       # the most that one answer may have; reserved from the budget before each call
 # context_tokens_max = 400000    # the model's window; no limit is known where this is absent
 
+# [models."gpt-*"]               # a pattern: many names, each sent on as it was asked for
+# upstreams = [{ upstream = "openai", weight = 3 }, { upstream = "openai", weight = 1, model = "gpt-5" }]
+#                                # several, by weight; the next where one is busy, unreachable or has no key
+
 # [models.rehearsed]
 # scripted = "agent.py:answers"  # a scripted model: a function in a Python file, for tests
 
 # [upstreams.openai]
 # base_url = "https://api.openai.com/v1"
+# kind = "openai"                # what it speaks: Chat Completions and Responses; "anthropic": Messages
 # api_key_env = "OPENAI_API_KEY"
 # timeout_s = 600.0              # the longest silence within an answer
 # connect_timeout_s = 10.0
@@ -77,7 +83,7 @@ _TEXT = """\
 # command = ["npx", "-y", "@modelcontextprotocol/server-filesystem", "."]   # from the folder of this file
 # env = []                       # environment variables that it sees, for instance ["GITHUB_TOKEN"]
 
-# Prices by model id, in US dollars for a million tokens. A budget in dollars needs them.
+# Prices by model id or pattern, in US dollars for a million tokens. A budget in dollars needs them.
 # [prices."gpt-5-mini"]
 # usd_per_mtok_in = 0.25
 # usd_per_mtok_out = 2.0

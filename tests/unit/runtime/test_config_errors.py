@@ -71,7 +71,20 @@ def refused(folder: Path, text: str | bytes = "", **environment: str) -> UsageEr
             "did you mean `u`?",
         ),
         ("[models.m]\nmodel = 'm'", "`models.m.upstream` is missing", "`scripted`"),
-        (UPSTREAM + "[models.m]\nupstream = 'u'", "`models.m.model` is missing", "`scripted`"),
+        (
+            UPSTREAM + "[models.m]\nupstream = 'u'\nupstreams = [{ upstream = 'u' }]",
+            "`models.m` must have `upstream` or `upstreams`, not both (comity.toml:4)",
+            "`weight`",
+        ),
+        (
+            UPSTREAM + "[models.m]\nupstreams = [{ upstream = 'u' }, { upstream = 'uu' }]",
+            "`models.m.upstreams`: there is no `[upstreams.uu]` (comity.toml:4)",
+            "did you mean `u`?",
+        ),
+        (UPSTREAM + "[models.m]\nupstreams = [{ weight = 1 }]", "`models.m.upstreams` must be a list", ""),
+        (UPSTREAM + "[models.m]\nupstreams = [{ upstream = 'u', weight = -1 }]", "`models.m.upstreams` must", ""),
+        (UPSTREAM + "[models.m]\nscripted = 'f:n'\nupstreams = [{ upstream = 'u' }]", "`scripted` alone", "FILE:NAME"),
+        (UPSTREAM + "kind = 'azure'", "`upstreams.u.kind` must be one of `anthropic`, `mcp`, `openai`", ""),
         ("[models.m]\nscripted = 'file.py'", "`models.m` must have `scripted` alone", "FILE:NAME"),
         (
             UPSTREAM + "[models.m]\nscripted = 'f:n'\nupstream = 'u'",

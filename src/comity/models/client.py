@@ -1,4 +1,4 @@
-"""A client of one upstream: sends a Chat Completions request, streams the answer, and knows what each failure means.
+"""A client of one upstream: sends a request, reads the answer, and knows what each failure means.
 
 A permit lets one attempt start. A busy upstream (429, 503) made nothing, so the request may be sent again, but only
 while the permit lasts. Redirects are not followed, the proxy variables and .netrc of the environment are not read, and
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpx2
@@ -20,12 +21,10 @@ from comity.core.clock import Clock
 from comity.core.entropy import Entropy
 from comity.core.errors import ComityError, LeaseError, UsageError
 from comity.journal.call import Permit
-from comity.journal.ports import ModelLimits
 from comity.journal.protocol import Delta
 from comity.models import failure
+from comity.models.reading import Reading
 from comity.models.settings import Upstream
-from comity.models.sse import EventReader
-from comity.models.wire import ANSWER_CHARS_MAX, Assembly
 
 TRIES_MAX = 4
 BACKOFF_S = 0.5
@@ -33,9 +32,27 @@ BACKOFF_S = 0.5
 ERROR_BYTES_MAX = 65_536
 CONNECTIONS_MAX = 1_000
 DRAIN_S = 0.25
+ANTHROPIC_VERSION = "2023-06-01"
+"""The version of Anthropic's API that is asked for where the program names none."""
+_HEADERS = {
+    "content-type": "application/json",
+    "accept": "text/event-stream, application/json",
+    "accept-encoding": "identity",
+    "user-agent": "comity",
+}
+_FORWARDED = {"openai": ("openai-beta",), "anthropic": ("anthropic-version", "anthropic-beta")}
+"""Headers of a program that its upstream is sent."""
 
 
-class ChatClient:
+class UpstreamRequest(NamedTuple):
+    """What is sent to an upstream: `path` is below its base URL, `headers` are the program's own."""
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str] = {}
+
+
+class UpstreamClient:
     """A pool of connections to one upstream; it belongs to the event loop on which it is used first."""
 
     def __init__(
@@ -43,7 +60,7 @@ class ChatClient:
     ) -> None:
         """Remember the upstream; nothing is opened, and no key read, before the first request."""
         self.name = name
-        self._upstream = upstream
+        self.upstream = upstream
         self._clock = clock
         self._entropy = entropy
         self._environment = environment
@@ -55,35 +72,43 @@ class ChatClient:
         if http is not None:
             await http.aclose()
 
-    async def stream(self, permit: Permit, body: bytes, limits: ModelLimits) -> AsyncGenerator[Delta]:
-        """Yield the answer to `body`; the last delta comes after the connection was given back.
+    async def stream(
+        self, permit: Permit, request: UpstreamRequest, make_reading: Callable[[], Reading], tries_max: int = TRIES_MAX
+    ) -> AsyncGenerator[Delta]:
+        """Yield what the reading makes of the answer; the last delta comes after the connection was given back.
 
         Raises:
             ComityError: one of `failure`'s; LeaseError where the permit ran out before anything was sent.
         """
         key = self._key()
-        for tries in range(1, TRIES_MAX + 1):
+        url, headers = self.upstream.base_url.rstrip("/") + request.path, self._headers(key, request.headers)
+        for tries in range(1, tries_max + 1):
             self._look_at(permit)
-            assembly = Assembly(limits)
+            reading = make_reading()
+            error: ComityError | None = None
+            answer: Delta | None = None
             with self._mapped(key):
-                async with self._open().stream("POST", self._url(), content=body, headers=_headers(key)) as response:
-                    error = await self._refusal(response, key)
-                    if error is None:
-                        async for text in _texts(response, assembly):
-                            yield Delta(text)
+                posted = self._open().stream("POST", url, content=request.body, headers=headers)
+                async with posted as response:
+                    if response.is_success:
+                        async for delta in _deltas(response, reading):
+                            yield delta
+                    else:
+                        answer, error = await self._refusal(response, reading, key)
             if error is None:
-                if not assembly.is_whole:
-                    raise failure.broken("the stream ended early")
-                yield assembly.last()
+                for delta in reading.end() if answer is None else (answer,):
+                    yield delta
                 return
+            if tries == tries_max:
+                raise error
             await self._back_off(error, response, tries, permit)
 
     async def _back_off(self, error: ComityError, response: httpx2.Response, tries: int, permit: Permit) -> None:
-        """Wait before the next try; raise `error` where there is none, or none that the permit covers."""
+        """Wait before the next try; raise `error` where it is not worth one, or the permit does not cover it."""
         chance = int.from_bytes(self._entropy.take(2), "big") / 65_535
         pause_s = max(BACKOFF_S * 2 ** (tries - 1) * (1 + chance / 4), self._retry_after_s(response))
         is_covered = self._clock.monotonic_s() + pause_s < permit.expires_s
-        if error.code != "model_busy" or tries == TRIES_MAX or not is_covered:
+        if error.code != "model_busy" or not is_covered:
             raise error
         await self._clock.sleep(pause_s)
 
@@ -99,10 +124,10 @@ class ChatClient:
         except (ValueError, OverflowError):
             return 0.0
 
-    async def _refusal(self, response: httpx2.Response, key: str) -> ComityError | None:
-        """Return the error that the status means, None for 2xx."""
-        if response.is_success:
-            return None
+    async def _refusal(
+        self, response: httpx2.Response, reading: Reading, key: str
+    ) -> tuple[Delta | None, ComityError | None]:
+        """Return what a status other than 2xx is: an answer all the same, or an error."""
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
@@ -111,7 +136,8 @@ class ChatClient:
         shown = bytes(body[:ERROR_BYTES_MAX])
         if key:
             shown = shown.replace(key.encode(), b"[hidden]")
-        return failure.refused(self.name, response.status_code, shown)
+        answer = reading.refused(response.status_code, response.headers.get("content-type", ""), shown)
+        return answer, None if answer else failure.refused(self.name, response.status_code, shown)
 
     def _look_at(self, permit: Permit) -> None:
         if self._clock.monotonic_s() >= permit.expires_s:
@@ -119,22 +145,36 @@ class ChatClient:
 
     def _key(self) -> str:
         """Return the key, "" where the upstream needs none."""
-        variable = self._upstream.api_key_env
+        variable = self.upstream.api_key_env
         if not variable:
             return ""
         key = self._environment.get(variable, "").strip()
-        if not key or not key.isascii() or not key.isprintable() or " " in key:
+        if not key or not _is_header_value(key) or " " in key:
             state = "is not set" if not key else "holds what cannot be a key"
             text = f"upstream `{self.name}` needs a key, and the environment variable `{variable}` {state}"
             raise UsageError("no_api_key", text, hint=f"set `{variable}` where the node starts")
         return key
 
-    def _url(self) -> str:
-        return self._upstream.base_url.rstrip("/") + "/chat/completions"
+    def _headers(self, key: str, given: Mapping[str, str]) -> dict[str, str]:
+        kind = self.upstream.kind
+        headers = dict(_HEADERS)
+        if kind == "anthropic":
+            headers["anthropic-version"] = ANTHROPIC_VERSION
+        for name in _FORWARDED[kind]:
+            if name in given:
+                if not _is_header_value(given[name]):
+                    text = f"the header `{name}` holds what no header can hold"
+                    raise UsageError("bad_request", text, hint="use printable ASCII")
+                headers[name] = given[name]
+        if key and kind == "anthropic":
+            headers["x-api-key"] = key
+        elif key:
+            headers["authorization"] = f"Bearer {key}"
+        return headers
 
     def _open(self) -> httpx2.AsyncClient:
         if self._http is None:
-            upstream = self._upstream
+            upstream = self.upstream
             times = (upstream.timeout_s, upstream.connect_timeout_s)
             has_tls = "https" in {urlsplit(upstream.base_url).scheme, urlsplit(upstream.proxy).scheme}
             self._http = httpx2.AsyncClient(
@@ -160,44 +200,29 @@ class ChatClient:
             text = f"upstream `{self.name}` cannot be asked: its `base_url` or key is malformed"
             raise ComityError("model_refused", text, hint="check the upstream's section in comity.toml") from None
         except httpx2.TimeoutException:
-            raise failure.timed_out(self.name, self._upstream.timeout_s) from None
+            raise failure.timed_out(self.name, self.upstream.timeout_s) from None
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             raise failure.broken(f"upstream `{self.name}`: {type(error).__name__}") from None
 
 
-async def _texts(response: httpx2.Response, assembly: Assembly) -> AsyncIterator[str]:
-    """Yield the answer's text, piece by piece; an answer that came whole, as one piece."""
-    if "json" in response.headers.get("content-type", ""):
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > ANSWER_CHARS_MAX:
-                raise failure.broken(f"it is larger than {ANSWER_CHARS_MAX} bytes")
-        if text := assembly.add(body.decode(errors="replace")):
-            yield text
-        return
+def _is_header_value(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+async def _deltas(response: httpx2.Response, reading: Reading) -> AsyncIterator[Delta]:
+    """Yield what may go on of an answer as it comes."""
+    reading.begin(response.headers.get("content-type", ""))
     chunks = response.aiter_bytes()
     try:
-        async for data in _events(chunks):
-            if text := assembly.add(data):
-                yield text
-            if assembly.is_done:
+        async for chunk in chunks:
+            for delta in reading.feed(chunk):
+                yield delta
+            if reading.is_done:
                 break
     except httpx2.HTTPError:
-        if not assembly.is_whole:
+        if not reading.is_whole:
             raise
     await _drain(chunks)
-
-
-async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    reader = EventReader()
-    async for chunk in chunks:
-        for event in reader.feed(chunk):
-            if event.data:
-                yield event.data
-    for event in reader.end():
-        if event.data:
-            yield event.data
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:
@@ -206,13 +231,3 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
         async with asyncio.timeout(DRAIN_S):
             async for _ in chunks:
                 pass
-
-
-def _headers(key: str) -> dict[str, str]:
-    headers = {
-        "content-type": "application/json",
-        "accept": "text/event-stream, application/json",
-        "accept-encoding": "identity",
-        "user-agent": "comity",
-    }
-    return headers | {"authorization": f"Bearer {key}"} if key else headers

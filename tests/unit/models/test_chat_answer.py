@@ -1,4 +1,4 @@
-"""The wire: what is asked, byte for byte, and what streams add up to however they are cut."""
+"""What streams add up to, however they are cut."""
 
 from __future__ import annotations
 
@@ -10,34 +10,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comity.core.codec import canonical
-from comity.core.errors import ComityError, UsageError
+from comity.core.errors import ComityError
 from comity.journal.budget import Cost
-from comity.journal.ports import ModelLimits, ModelRequest
+from comity.journal.ports import ModelLimits
 from comity.journal.protocol import Delta
-from comity.models import sse
-from comity.models.settings import ModelEntry, Upstream
-from comity.models.sse import EventReader
-from comity.models.wire import Assembly, request_body, scripted_request
+from comity.models.reading import Words
 from unit.models.recorded import DONE, TEXT, TEXT_SAID, TOOLS, TOOLS_CALLED, call, event, piece, usage
 
 LIMITS = ModelLimits(100, None, 1.0, 10.0)
-ENTRY = ModelEntry("u", "m-1", 100)
-UPSTREAM = Upstream("http://127.0.0.1/v1")
-HELLO = canonical({"role": "user", "content": "hello"})
 
 
 def assembled(stream: str | bytes, chunks: list[int] | None = None) -> tuple[str, Delta]:
     """Feed a stream, cut at `chunks`, and return its text and its last delta."""
     data = stream.encode() if isinstance(stream, str) else stream
-    reader, assembly, said = EventReader(), Assembly(LIMITS), ""
+    words = Words(LIMITS)
+    words.begin("text/event-stream")
     cuts = [0, *sorted(chunks or []), len(data)]
-    for start, end in pairwise(cuts):
-        for item in reader.feed(data[start:end]):
-            said += assembly.add(item.data) if item.data else ""
-    for item in reader.end():
-        said += assembly.add(item.data) if item.data else ""
-    assert assembly.is_whole
-    return said, assembly.last()
+    deltas = [delta for start, end in pairwise(cuts) for delta in words.feed(data[start:end])]
+    *more, last = words.end()
+    return "".join(delta.text for delta in (*deltas, *more)), last
+
+
+def read(answer: str, type: str) -> None:
+    words = Words(LIMITS)
+    words.begin(type)
+    words.feed(answer.encode())
+    words.end()
 
 
 def message(delta: Delta) -> dict[str, object]:
@@ -72,11 +70,6 @@ def test_a_stream_says_the_same_byte_by_byte():
 
 def test_a_byte_order_mark_and_a_missing_last_blank_line_change_nothing():
     assert assembled("\ufeff" + TEXT.removesuffix(DONE) + "data: [DONE]", [1, 2]) == assembled(TEXT)
-
-
-def test_data_of_several_lines_is_one_event():
-    reader = EventReader()
-    assert [item.data for item in reader.feed(b"event: x\nid: 1\ndata: {\ndata: }\n\ndata\n\n")] == ["{\n}", ""]
 
 
 def test_a_stream_without_usage_has_no_cost():
@@ -161,19 +154,19 @@ def test_content_that_comes_in_parts_is_joined():
 
 
 def test_only_the_first_choice_counts():
-    other = piece({"content": "other"})
+    other = piece({"content": "other"}, "stop")
     other["choices"][0]["index"] = 1
     assert assembled(event(other) + event(piece({"content": "first"}, "stop")))[0] == "first"
 
 
 def test_an_answer_that_came_whole_is_understood():
-    whole = {
-        "id": "x",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
-    }
-    assembly = Assembly(LIMITS)
-    assert assembly.add(json.dumps(whole | {"usage": {"prompt_tokens": 1, "completion_tokens": 2}})) == "hi"
-    assert assembly.last().cost == Cost(1, 2, 21)
+    choices = [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]
+    whole = {"id": "x", "choices": choices, "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+    words = Words(LIMITS)
+    words.begin("application/json; charset=utf-8")
+    assert words.feed(json.dumps(whole).encode()) == ()
+    said, last = words.end()
+    assert (said.text, last.cost, message(last)["content"]) == ("hi", Cost(1, 2, 21), "hi")
 
 
 @pytest.mark.parametrize(
@@ -185,82 +178,26 @@ def test_an_answer_that_came_whole_is_understood():
         '{"choices": [{"delta": {"content": 3}}]}',
         '{"error": {"message": "overloaded"}}',
         "[" * 99999,
+        "{}",
     ],
 )
-def test_what_is_no_piece_of_an_answer_breaks_it(data):
+@pytest.mark.parametrize("type", ["text/event-stream", "application/json"])
+def test_what_is_no_piece_of_an_answer_breaks_it(data, type):
     with pytest.raises(ComityError) as caught:
-        Assembly(LIMITS).add(data)
+        read(f"data: {data}\n\n" if "stream" in type else data, type)
     assert caught.value.code == "model_broken"
     assert caught.value.retry == "redo"
 
 
-def test_events_answers_and_tool_calls_have_limits(monkeypatch):
-    monkeypatch.setattr(sse, "EVENT_BYTES_MAX", 10)
+def test_answers_and_tool_calls_have_limits(monkeypatch):
+    monkeypatch.setattr("comity.models.reading.ANSWER_BYTES_MAX", 10)
     with pytest.raises(ComityError, match="larger than 10 bytes"):
-        EventReader().feed(b"data: 1234567")
-    monkeypatch.setattr("comity.models.wire.ANSWER_CHARS_MAX", 10)
-    with pytest.raises(ComityError, match="larger than 10 characters"):
-        Assembly(LIMITS).add(json.dumps(usage(1, 1)))
+        assembled(event(usage(1, 1)))
     monkeypatch.undo()
-    monkeypatch.setattr("comity.models.wire.TOOL_CALLS_MAX", 1)
+    monkeypatch.setattr("comity.models.chat_answer.TOOL_CALLS_MAX", 1)
     with pytest.raises(ComityError, match="more than 1 tool calls"):
-        Assembly(LIMITS).add(json.dumps(piece({"tool_calls": [call(0, "a"), call(1, "b")]})))
+        assembled(event(piece({"tool_calls": [call(0, "a"), call(1, "b")]})))
 
 
-def test_messages_are_sent_byte_for_byte_in_a_body_of_one_order():
-    odd = b'{"content":"\\u00e4 \\u003c","role":"user"}'
-    tool = {"type": "function", "function": {"name": "pay", "parameters": {}}}
-    request = ModelRequest("fast", (odd, HELLO), (tool,), {"top_p": 1, "temperature": 0})
-    assert request_body(request, ENTRY, UPSTREAM) == (
-        b'{"model":"m-1","messages":[' + odd + b"," + HELLO + b'],"tools":[{"type":"function","function":{"name":"pay",'
-        b'"parameters":{}}}],"temperature":0,"top_p":1,"max_tokens":100,"stream":true,"stream_options":{"include_usage":true}}'
-    )
-
-
-@pytest.mark.parametrize(
-    ("params", "cap"),
-    [({}, 100), ({"max_tokens": 7}, 7), ({"max_completion_tokens": 8}, 8), ({"max_tokens": 999}, 100)],
-)
-def test_an_answer_is_never_longer_than_the_configuration_says(params, cap):
-    body = json.loads(request_body(ModelRequest("fast", (HELLO,), (), params), ENTRY, UPSTREAM))
-    assert body["max_tokens"] == cap
-    assert "max_completion_tokens" not in body
-
-
-@pytest.mark.parametrize(
-    ("url", "setting", "name"),
-    [
-        ("https://api.openai.com/v1", "auto", "max_completion_tokens"),
-        ("https://x.openai.azure.com/openai/v1", "auto", "max_completion_tokens"),
-        ("https://models.example/v1", "auto", "max_tokens"),
-        ("https://models.example/v1", "max_completion_tokens", "max_completion_tokens"),
-    ],
-)
-def test_the_limit_has_the_name_that_the_server_knows(url, setting, name):
-    body = json.loads(request_body(ModelRequest("fast", (HELLO,)), ENTRY, Upstream(url, output_limit=setting)))
-    assert body[name] == 100
-
-
-@pytest.mark.parametrize(
-    "params", [{"stream": False}, {"model": "x"}, {"messages": []}, {"n": 2}, {"max_tokens": 0}, {"max_tokens": "9"}]
-)
-def test_what_is_not_an_authors_to_set_is_refused(params):
-    with pytest.raises(UsageError) as caught:
-        request_body(ModelRequest("fast", (HELLO,), (), params), ENTRY, UPSTREAM)
-    assert caught.value.code == "bad_params"
-
-
-def test_reasoning_is_sent_back_only_where_the_upstream_wants_it():
-    thought = canonical({"role": "assistant", "content": "a", "reasoning_content": "b"})
-    user = canonical({"role": "user", "content": 'say "reasoning_content":"x"'})
-    request = ModelRequest("fast", (thought, user))
-    kept = json.loads(request_body(request, ENTRY, Upstream(UPSTREAM.base_url, echo_reasoning=True)))
-    assert kept["messages"][0]["reasoning_content"] == "b"
-    sent = json.loads(request_body(request, ENTRY, UPSTREAM))
-    assert sent["messages"] == [{"role": "assistant", "content": "a"}, json.loads(user)]
-
-
-def test_a_script_gets_the_request_as_canonical_json():
-    assert scripted_request(ModelRequest("s", (HELLO,), ({"type": "function"},), {"x": 1})) == (
-        b'{"messages":[' + HELLO + b'],"model":"s","params":{"x":1},"tools":[{"type":"function"}]}'
-    )
+def test_what_follows_the_end_is_not_heard():
+    assert assembled(TEXT + event(piece({"content": "more"}))) == assembled(TEXT)

@@ -36,7 +36,7 @@ async def router(
     """Give a router whose model `fast` is at `url`."""
     settings = ModelSettings(
         {"fast": ModelEntry("u", "m-1", 100)},
-        {"u": Upstream(url, "THE_KEY", **more)},
+        {"u": Upstream(url, api_key_env="THE_KEY", **more)},
         {"m-1": Price(1.0, 10.0)},
     )
     made = ModelRouter(

@@ -6,9 +6,9 @@ behind a supervisor that passes a socket on. Programs reach it through a front.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -19,7 +19,6 @@ from typing import Any, NamedTuple, Self
 
 import httpx2
 
-from comity.testing.waiting import wait_until
 from conformance.processes import TESTS, FrontControl, Service, clean, show, tail
 from tally.client import VARIABLE, Tally, TallyProcess
 
@@ -124,20 +123,20 @@ class World:
 
 
 class NodeProcess:
-    """`comity up` with a plan for its death, on a socket that outlives it."""
+    """`comity up` with a plan for its death, on a socket that outlives it; each life has its own operator token."""
 
     def __init__(self, folder: Path, world: World, store: str) -> None:
         folder.mkdir()
         self.folder = folder
         self.log = folder / "node.log"
         self.plan = folder / "kill.json"
+        self.token = ""
         self._config = folder / "comity.toml"
         self._config.write_text(world.config(store))
         self._tally = str(world.tally.port)
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = int(self._socket.getsockname()[1])
         self._process: subprocess.Popen[bytes] | None = None
-        self.lives = 0
 
     def start(self) -> None:
         """Start it."""
@@ -147,20 +146,43 @@ class NodeProcess:
             "COMITY_HOME": str(self.folder.parent / "home"),
             "PYTHONPATH": str(TESTS),
         }
-        fd = self._socket.fileno()
-        self.lives += 1
+        self.token = ""
+        listening = self._socket.fileno()
+        heard, announces = os.pipe()
+        self._announced = os.fdopen(heard, "rb")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "conformance.driver", str(self.plan)),
-                    *("--config", str(self._config), "up", "--listen-fd", str(fd)),
+                    *(sys.executable, "-m", "conformance.driver", str(self.plan), "--config", str(self._config)),
+                    *("up", "--listen-fd", str(listening), "--announce-fd", str(announces)),
                 ],
                 env=clean(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=[fd],
+                pass_fds=[listening, announces],
             )
+        os.close(announces)
+
+    async def ready(self) -> None:
+        """Return once it serves.
+
+        Raises:
+            AssertionError: It did not come up; its log is in the notes.
+        """
+        if self.token:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            line = await asyncio.wait_for(loop.run_in_executor(None, self._announced.readline), UP_S)
+            assert line, "the node ended before it was up"
+        except (AssertionError, TimeoutError) as error:
+            self.kill()  # which ends the read, too
+            error.add_note(tail(self.log))
+            raise
+        finally:
+            self._announced.close()
+        self.token = json.loads(line)["token"]
 
     @property
     def is_up(self) -> bool:
@@ -176,13 +198,14 @@ class NodeProcess:
     def close(self) -> None:
         """End it and give its socket back."""
         self.kill()
+        self._announced.close()
         self._socket.close()
 
     def plan_death(self, **where: str) -> None:
         """Have it killed at a commit: `task`, `kind`, `name`, `phase`, `when`."""
         whole = self.plan.with_suffix(".new")
         whole.write_text(json.dumps(where))
-        os.replace(whole, self.plan)  # noqa: PTH105 (the word for an atomic step)
+        whole.replace(self.plan)
 
 
 class Adopted(NamedTuple):
@@ -194,27 +217,27 @@ class Adopted(NamedTuple):
 
 
 class Lane:
-    """A node, the way to it, and its operator: `async with Lane(folder, world) as lane`."""
+    """Nodes of one store, the way to them, and an operator: `async with Lane(name, world) as lane`."""
 
-    def __init__(self, name: str, world: World, store: str = "") -> None:
+    def __init__(self, name: str, world: World, store: str = "", nodes: int = 1) -> None:
         self.world = world
         self.folder = world.folder / name
         self.folder.mkdir()
         self._store = store or f"sqlite:///{self.folder}/comity.db"
+        self._count = nodes
         self.nodes: list[NodeProcess] = []
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opened:
-            front = opened.enter_context(Service("front", self.folder))
-            self.front = FrontControl(front)
-            await self.add_node(opened)
-            self.token = await self._operator_token()
-            self.http = httpx2.AsyncClient(
-                base_url=f"{self.front.url}/api/v1",
-                headers={"Authorization": f"Bearer {self.token}"},
-                timeout=CALL_S,
-            )
-            await opened.enter_async_context(self.http)
+            self.front = FrontControl(opened.enter_context(Service("front", self.folder)))
+            self._http = await opened.enter_async_context(httpx2.AsyncClient(timeout=CALL_S))
+            for number in range(self._count):
+                node = NodeProcess(self.folder / f"node{number}", self.world, self._store)
+                opened.callback(node.close)
+                self.nodes.append(node)
+                node.start()
+                await node.ready()
+            self.front.backends(*(node.port for node in self.nodes))
             self._opened = opened.pop_all()
         return self
 
@@ -226,40 +249,21 @@ class Lane:
         """Return the first node."""
         return self.nodes[0]
 
-    async def add_node(self, opened: AsyncExitStack) -> None:
-        """Start another node of this store."""
-        node = NodeProcess(self.folder / f"node{len(self.nodes)}", self.world, self._store)
-        opened.callback(node.close)
-        self.nodes.append(node)
-        node.start()
-        async with httpx2.AsyncClient(timeout=UP_S) as http:
-            try:
-                (await http.get(f"http://127.0.0.1:{node.port}/readyz")).raise_for_status()
-            except httpx2.HTTPError as error:
-                error.add_note(tail(node.log))
-                raise
-        self.front.backends(*(item.port for item in self.nodes))
-
-    async def _operator_token(self) -> str:
-        found = re.search(r"\bco_[\w-]+", tail(self.node.log))
-        assert found, f"the node showed no operator token:\n{tail(self.node.log)}"
-        return found[0]
-
     # ---- what an operator does ----
 
     async def create(self, agent: str, goal: str) -> Adopted:
         """Create a task, and take its first program in."""
-        made = await self._post("/tasks", {"agent": agent, "goal": goal})
+        made = await self._ask("POST", "/tasks", {"agent": agent, "goal": goal})
         return await self.adopt(made["id"])
 
     async def adopt(self, task: str, *, renew: bool = False) -> Adopted:
         """Take a program in, with `renew` in the place of the one before."""
-        given = await self._post(f"/tasks/{task}/adopt", {"renew": renew})
+        given = await self._ask("POST", f"/tasks/{task}/adopt", {"renew": renew})
         return Adopted(task, given["token"], given["incarnation"])
 
     async def finish(self, task: str, result: str) -> None:
         """End a task as succeeded."""
-        await self._post(f"/tasks/{task}/finish", {"result": result})
+        await self._ask("POST", f"/tasks/{task}/finish", {"result": result})
 
     async def show(self, task: str) -> dict[str, Any]:
         """Return a task with its calls."""
@@ -267,22 +271,16 @@ class Lane:
 
     async def resolve(self, task: str, call: int, verdict: str, result: Any = None) -> None:
         """Say how a call in doubt ended."""
-        await self._post(f"/tasks/{task}/resolve", {"call": call, "verdict": verdict, "result": result})
-
-    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return await self._ask("POST", path, body)
+        await self._ask("POST", f"/tasks/{task}/resolve", {"call": call, "verdict": verdict, "result": result})
 
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Ask the API, once more where a node died meanwhile; each of these orders may be given twice."""
-        for _ in range(3):
-            try:
-                answer = await self.http.request(method, path, json=body)
-            except httpx2.TransportError:
-                await wait_until(lambda: all(node.is_up for node in self.nodes), UP_S, "the nodes to live")
-                continue
-            assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
-            return dict(answer.json())
-        raise AssertionError(f"{method} {path}: no node answered\n{self.logs()}")
+        node = next(node for node in self.nodes if node.is_up)
+        await node.ready()
+        headers = {"Authorization": f"Bearer {node.token}"}
+        url = f"http://127.0.0.1:{node.port}/api/v1{path}"
+        answer = await self._http.request(method, url, headers=headers, json=body)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return dict(answer.json())
 
     def logs(self) -> str:
         """Return the ends of all logs, for a failure's message."""

@@ -7,8 +7,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from comity.gateway.door import Door
+from comity.gateway.mcp import mcp_routes
 from comity.gateway.models import ModelURL
 from comity.models.formats import FORMATS
+
+
+def gateway_routes(door: Door, body_bytes_max: int) -> list[BaseRoute]:
+    """Return the routes of both URLs."""
+    return [*model_routes(door, body_bytes_max), *mcp_routes(door, body_bytes_max)]
 
 
 def model_routes(door: Door, body_bytes_max: int) -> list[BaseRoute]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -80,6 +80,7 @@ class Server:
         )
         self._uvicorn = _Uvicorn(config)
         self._socket = listening.socket
+        self.after_drain: list[Callable[[], Awaitable[None]]] = []
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -98,6 +99,8 @@ class Server:
         if self._serving is not None:
             await self._serving
         self._socket.close()
+        for close in self.after_drain:
+            await close()
 
     async def close(self) -> None:
         """End everything at once."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from comity.gateway.door import Door
+from comity.gateway.routes import gateway_routes
 from comity.gateway.tokens import TaskTokens
 from comity.runtime.node import Node
 from comity.server.app import Server
@@ -12,4 +14,8 @@ from comity.server.listening import Listening
 async def server_of(node: Node, listening: Listening, operators: Operators) -> Server:
     """Return the server of a node, which is not started yet."""
     tokens = await TaskTokens.of_store(node.store, node.entropy)
-    return Server(node, listening, operators, tokens)
+    door = Door(node, tokens)
+    routes = gateway_routes(door, node.config.sections.server.body_bytes_max)
+    server = Server(node, listening, operators, tokens, routes)
+    server.after_drain.append(door.forwarder.aclose)
+    return server

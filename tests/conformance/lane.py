@@ -86,10 +86,11 @@ key_argument = "key"
 
 
 class World:
-    """What all lanes share: upstream, tools and tally."""
+    """What all lanes share: tools, tally, and the scripted upstream, or another one at `model_url`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, model_url: str = "") -> None:
         self.folder = folder
+        self._model_url = model_url
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:
@@ -115,7 +116,7 @@ class World:
             here=TESTS / "conformance",
             store=store,
             tally=VARIABLE,
-            upstream=self.upstream.url,
+            upstream=self._model_url or self.upstream.url,
             tools=self.tools.url,
             python=sys.executable,
         )

@@ -72,8 +72,13 @@ def ready(program: Program) -> Program:
 ONCE = ["thought", "thought", "book", "thought", "pay", "thought"]
 
 
+FEW = ("openai-chat", "node-chat", "mcp")
+"""The matrix runs all programs; without Comity a few are enough each time."""
+NAMES = [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in BY_NAME]
+
+
 @pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "sse"])
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", NAMES)
 async def test_a_program_does_its_work_without_comity(name: str, is_stream: bool, world: World) -> None:
     ref = f"{name}-{is_stream:d}"
     agent = world.start(ready(BY_NAME[name]), ref, is_stream=is_stream)

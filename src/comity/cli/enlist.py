@@ -10,7 +10,7 @@ from comity.core.errors import UsageError
 from comity.journal.spec import AgentSpec, Program
 from comity.runtime.config import Config
 from comity.runtime.config_keys import guess
-from comity.runtime.programs import configured
+from comity.runtime.programs import configured, with_agents
 from comity.runtime.zygote import ZygoteSettings
 from comity.runtime.zygotes import Zygotes
 
@@ -29,9 +29,9 @@ async def read_program(zygotes: Zygotes, file: str, config: Config) -> Program:
     """Return what an agent file offers, with what the configuration says of its agents and tools.
 
     Raises:
-        UsageError: it is not there, cannot be loaded, or the configuration does not fit it.
+        UsageError: it is not there, cannot be loaded, offers no agent, or the configuration does not fit it.
     """
-    return configured(await zygotes.describe(_found(file)), config)
+    return configured(with_agents(await zygotes.describe(_found(file))), config)
 
 
 def choose(program: Program, name: str, file: str) -> AgentSpec:

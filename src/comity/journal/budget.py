@@ -66,7 +66,7 @@ class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
         return Grant(
             tools=tuple(name for name in other.tools if name in self.tools),
             models=tuple(name for name in other.models if is_named(name, self.models)),
-            agents=tuple(name for name in other.agents if name in self.agents),
+            agents=tuple(name for name in other.agents if is_named(name, self.agents)),
             given_by=other.given_by,
             chain=(*self.chain, self.given_by),
         )

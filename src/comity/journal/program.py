@@ -67,8 +67,8 @@ def load(path: str | os.PathLike[str]) -> Loaded:
     """Import an agent file under a name of its own, and return what it offers. The same content is imported once.
 
     Raises:
-        UsageError: the file is missing, cannot be imported, offers no agent, or declares what cannot be; the message
-            names file and line.
+        UsageError: the file is missing, cannot be imported, offers neither agent nor tool, or declares what cannot be;
+            the message names file and line.
     """
     file = Path(path).resolve()
     try:
@@ -81,10 +81,10 @@ def load(path: str | os.PathLike[str]) -> Loaded:
         ) from None
     digest = hashlib.sha256(source).hexdigest()
     found = collect(vars(_module(file, digest)), str(file), digest)
-    if not found.agents:
+    if not found.agents and not found.tools:
         raise UsageError(
-            "no_agents",
-            f"`{file}` offers no agent",
+            "nothing_offered",
+            f"`{file}` offers no agent and no tool",
             hint="decorate a coroutine function with `@agent`, or bind an `Agent(…)` to a name",
         )
     return found

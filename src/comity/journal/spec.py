@@ -86,7 +86,7 @@ class AgentSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """An agent as it was declared.
 
     A coroutine function (`kind` code), a declarative loop (`kind` harness), or a program of its own that comes in by
-    the gateway (`kind` outside).
+    the gateway (`kind` outside): its `models` are those that it may ask, by names and patterns.
     """
 
     name: str
@@ -102,6 +102,7 @@ class AgentSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     concurrency_limit: int = 0
     turns_max: int = 0
     outside: Outside = Outside()
+    models: tuple[str, ...] = ()
 
 
 class Program(msgspec.Struct, frozen=True, omit_defaults=True):

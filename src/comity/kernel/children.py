@@ -102,4 +102,4 @@ def _new_task(passage: Passage, spec: AgentSpec, args: dict[str, Any], carved: B
 
 
 def _models(spec: AgentSpec, mine: Grant) -> tuple[str, ...]:
-    return (spec.model,) if spec.model else mine.models
+    return spec.models or ((spec.model,) if spec.model else mine.models)

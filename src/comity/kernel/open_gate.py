@@ -41,7 +41,7 @@ class OpenGate:
         return ()
 
     def _named(self, what: str, name: str, granted: Sequence[str]) -> Verdict:
-        if name in granted or (what == "model" and is_named(name, granted)):
+        if name in granted or (what != "tool" and is_named(name, granted)):
             return _ALLOW
         return Refuse("not_granted", f"the task's grant does not name {what} `{name}`", _near(name, granted))
 

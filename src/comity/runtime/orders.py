@@ -16,6 +16,7 @@ from comity.core.entropy import Entropy
 from comity.core.errors import UsageError
 from comity.core.ids import Id, new_id, show_id
 from comity.journal.budget import Grant
+from comity.journal.naming import is_named, is_pattern
 from comity.journal.ports import Store, TaskFilter
 from comity.journal.segment import segment
 from comity.journal.spec import AgentSpec, Program
@@ -299,16 +300,21 @@ def grant_of(
 ) -> Grant:
     """Return the grant of a task: declared tools, narrowed to `allowed`, agents, its model and theirs.
 
+    An outside program's is what its section names; `allowed` may be patterns for it.
+
     Raises:
         UsageError: `allowed` names a tool that the agent does not declare.
     """
+    is_outside = spec.kind == "outside"
     for name in allowed or ():
-        if name not in spec.tools:
+        if name not in spec.tools and not (is_outside and is_pattern(name)):
             raise UsageError(
                 "not_declared",
                 f"agent `{spec.name}` declares no tool `{name}`",
                 hint=f"it declares: {', '.join(spec.tools) or 'none'}",
             )
-    tools = spec.tools if allowed is None else tuple(name for name in spec.tools if name in allowed)
+    tools = spec.tools if allowed is None else tuple(name for name in spec.tools if is_named(name, allowed))
+    if is_outside:
+        return Grant(tools, (model,) if model else spec.models, spec.agents, who)
     models = {spec.model, model} | {agent.model for agent in program.agents if agent.name in spec.agents}
     return Grant(tools, tuple(sorted(models - {""})), spec.agents, who)

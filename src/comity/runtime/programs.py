@@ -20,6 +20,8 @@ NAMESPACE = "agent"
 
 Describe = Callable[[str], Awaitable[Program]]
 """Tells what an agent file offers."""
+OfOutside = Callable[[AgentSpec], Awaitable[Program]]
+"""Gives what an outside program may be offered: `Catalog.program`."""
 
 _read = msgspec.msgpack.Decoder(Program).decode
 
@@ -27,19 +29,23 @@ _read = msgspec.msgpack.Decoder(Program).decode
 class StoredPrograms:
     """The `Programs` port over the store; what was read once is kept until `forget`."""
 
-    def __init__(self, store: Store | Patient) -> None:
-        """Read from `store`."""
+    def __init__(self, store: Store | Patient, of_outside: OfOutside | None = None) -> None:
+        """Read from `store`; `of_outside` says what outside programs are offered, without it they have no tools."""
         self._store = store
+        self._of_outside = of_outside
         self._known: dict[str, tuple[int, Program]] = {}
 
     async def find(self, agent: str) -> Program | None:
-        """Return the program that offers `agent`, as it was registered last."""
+        """Return the program that offers `agent`, as it was registered last; an outside one, as it is configured."""
         row = await self._store.state(NAMESPACE, agent)
         if row is None:
             return None
         known = self._known.get(agent)
         if known is None or known[0] != row.version:
             self._known[agent] = known = (row.version, _read(row.value))
+        spec = known[1].agent(agent)
+        if spec is not None and spec.kind == "outside" and self._of_outside is not None:
+            return await self._of_outside(spec)
         return known[1]
 
     async def all(self) -> list[tuple[AgentSpec, Program]]:
@@ -59,9 +65,11 @@ class LivePrograms(StoredPrograms):
     So versions and effect classes are those of the code that runs.
     """
 
-    def __init__(self, store: Store | Patient, describe: Describe, config: Config) -> None:
+    def __init__(
+        self, store: Store | Patient, describe: Describe, config: Config, of_outside: OfOutside | None = None
+    ) -> None:
         """Read files by `describe`, in a process of their own; `config` holds the operator's overrides."""
-        super().__init__(store)
+        super().__init__(store, of_outside)
         self._kept = store
         self._describe = describe
         self._config = config
@@ -73,7 +81,7 @@ class LivePrograms(StoredPrograms):
             UsageError: the file was edited, and cannot be loaded or no longer offers the agent.
         """
         program = await super().find(agent)
-        if program is None or digest_of(program.file) in ("", program.digest):
+        if program is None or not program.file or digest_of(program.file) in ("", program.digest):
             return program
         edited = configured(await self._describe(program.file), self._config)
         if edited.agent(agent) is None:
@@ -108,11 +116,26 @@ async def register(store: Store | Patient, program: Program) -> None:
     Raises:
         UsageError: the file offers no agent.
     """
-    if not program.agents:
-        raise UsageError("no_agents", f"`{program.file}` offers no agent", hint="decorate one with `@comity.agent`")
-    value = pack(program)
+    value = pack(with_agents(program))
     writes = tuple(StateWrite(NAMESPACE, agent.name, value) for agent in program.agents)
     await store.commit([Unit(OperatorSubject("register"), state=writes)])
+
+
+async def register_outside(store: Store | Patient, name: str, spec: AgentSpec) -> None:
+    """Enter an outside program, which no file offers, under `name`."""
+    await register(store, Program("", "", (msgspec.structs.replace(spec, name=name, kind="outside"),), ()))
+
+
+def with_agents(program: Program) -> Program:
+    """Return `program`, which offers agents.
+
+    Raises:
+        UsageError: it offers none: its file holds tools alone.
+    """
+    if not program.agents:
+        hint = "decorate a coroutine function with `@agent`, or bind an `Agent(…)` to a name"
+        raise UsageError("no_agents", f"`{program.file}` offers no agent", hint=hint)
+    return program
 
 
 def configured(program: Program, config: Config) -> Program:

@@ -109,7 +109,7 @@ def test_the_digest_follows_the_content_and_another_content_is_another_module(fi
         ("\n\nx = 1 / 0\n", "bad_agent_file", ":3: ZeroDivisionError"),
         ("import sys\nsys.exit(2)\n", "bad_agent_file", ":2: SystemExit: 2"),
         ("from comity import tool\n@tool(effect='odd')\ndef f(): ...\n", "bad_effect", ":2: tool `f`"),
-        ("x = 1\n", "no_agents", "offers no agent"),
+        ("x = 1\n", "nothing_offered", "offers no agent and no tool"),
         ("from comity import Agent\na = Agent('a', tools=['gone'])\n", "no_such_tool", "agent `a` uses it"),
         (
             "from comity import Agent, tool\n@tool(effect='read', verify='gone')\ndef f(): ...\na = Agent('a')\n",

@@ -10,6 +10,7 @@ from pathlib import Path
 from comity.core.clock import SystemClock
 from comity.core.entropy import SystemEntropy
 from comity.core.ids import Id, new_id
+from comity.hands.masks import Masks
 from comity.journal.call import Attempt, Call, Permit
 from comity.journal.protocol import Start, Stepped
 from comity.journal.spec import Program
@@ -107,7 +108,7 @@ async def staged(
     async def file_of(task: Id) -> str:
         return file
 
-    stage = Stage(file, zygotes, ProcessHands(zygotes, file_of, secrets), None, lines, None)  # type: ignore[arg-type]
+    stage = Stage(file, zygotes, ProcessHands(zygotes, file_of, Masks(secrets)), None, lines, None)  # type: ignore[arg-type]
     try:
         stage.program = await zygotes.describe(file)
         stage.brains = ProcessBrains(zygotes, stage)

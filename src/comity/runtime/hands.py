@@ -1,4 +1,7 @@
-"""The `Hand` port over processes: each task's tools run in a hand of their own; one that is killed harms one task."""
+"""The `Hand` port over processes and upstreams: each task's tools run in hands of their own, foreign ones elsewhere.
+
+A hand that is killed harms one task.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,11 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-import msgspec
-
-from comity.core.codec import canonical
 from comity.core.errors import ComityError, HandsError
 from comity.core.ids import Id, show_id
+from comity.hands.masks import Masks
 from comity.journal.call import Attempt, Call, CallContext, Permit
-from comity.journal.ports import OnProgress
+from comity.journal.ports import Hand, OnProgress
 from comity.journal.protocol import Complete, Delta, Perform
 from comity.journal.spec import ToolSpec
 from comity.runtime.handlink import HandLink
@@ -24,23 +25,52 @@ FileOf = Callable[[Id], Awaitable[str]]
 
 log = logging.getLogger("comity.runtime")
 
-MASK = "[hidden]"
-SECRET_CHARS_MIN = 8
-"""Shorter values of `hand_env` are not taken for secrets: masking them would tear results apart."""
+Place = tuple[Id, str]
+"""A task, and the tool file that its hand has loaded; "" is the task's own agent file."""
+
+
+class HandsByTool:
+    """Performs each tool where it is: one of an upstream there, any other in a process here."""
+
+    def __init__(self, inside: Hand) -> None:
+        """Perform by `inside` what is not an upstream's."""
+        self._inside = inside
+        self.upstreams: Hand | None = None
+
+    async def perform(self, permit: Permit, call: Call, tool: ToolSpec, on_progress: OnProgress) -> Attempt:
+        """Perform one attempt; the permit is looked at last."""
+        if not tool.server:
+            return await self._inside.perform(permit, call, tool, on_progress)
+        if self.upstreams is None:
+            return Attempt("failed", error=f"this node reaches no upstream `{tool.server}`", code="no_such_upstream")
+        return await self.upstreams.perform(permit, call, tool, on_progress)
+
+    async def cancel(self, permit: Permit) -> None:
+        """End a running attempt; it ends `unknown`."""
+        await self._inside.cancel(permit)
+        if self.upstreams is not None:
+            await self.upstreams.cancel(permit)
+
+    def release(self, task: Id) -> None:
+        """Let go of what is kept for a task that leaves this node."""
+        self._inside.release(task)
+        if self.upstreams is not None:
+            self.upstreams.release(task)
 
 
 class ProcessHands:
-    """Performs tools in hand processes. `pids` tells the hand of each task that has one.
+    """Performs tools in hand processes. `pids` tells the newest hand of each task that has one.
 
-    A hand is forked at a task's first call, kept for the next, and ended by `release` when the task leaves the node.
+    A hand is forked at a task's first call of a tool of its file, kept for the next, and ended by `release` when the
+    task leaves the node.
     """
 
-    def __init__(self, zygotes: Zygotes, file_of: FileOf, secrets: tuple[str, ...] = ()) -> None:
-        """Fork hands from `zygotes`; `secrets`, which hands are configured with, are masked in what tools say."""
-        self._masks = [(text, canonical(text)[1:-1]) for text in secrets]
+    def __init__(self, zygotes: Zygotes, file_of: FileOf, masks: Masks) -> None:
+        """Fork hands from `zygotes`; what they are configured with is masked in what tools say."""
+        self._masks = masks
         self._zygotes = zygotes
         self._file_of = file_of
-        self._links: dict[Id, asyncio.Task[HandLink]] = {}
+        self._links: dict[Place, asyncio.Task[HandLink]] = {}
         self._running: dict[Permit, tuple[HandLink, int, asyncio.Future[Attempt]]] = {}
         self._lease_until_s = math.inf
         self.pids: dict[Id, int] = {}
@@ -49,19 +79,7 @@ class ProcessHands:
         """Perform one attempt in the task's hand; a hand that dies under it ends it `unknown`, whatever its class."""
         context = CallContext(show_id(permit.task), permit.key, permit.attempt, tool.name)
         order = Perform(0, tool.name, call.args, context, permit.expires_s)
-        if not self._masks:
-            return await self._ordered(permit, order, on_progress)
-        attempt = await self._ordered(permit, order, lambda text, part: on_progress(self._hidden(text), part))
-        value = attempt.value
-        for _, spelt in self._masks:
-            value = value.replace(spelt, MASK.encode())
-        return msgspec.structs.replace(attempt, value=value, error=self._hidden(attempt.error))
-
-    def _hidden(self, text: str) -> str:
-        """Return `text` without secrets: neither brain nor journal may see one (promise P5)."""
-        for secret, _ in self._masks:
-            text = text.replace(secret, MASK)
-        return text
+        return self._masks.attempt(await self._ordered(permit, order, self._masks.progress(on_progress), tool.file))
 
     async def cancel(self, permit: Permit) -> None:
         """End a running attempt and return when it is over: its hand ends too where the tool cannot be interrupted."""
@@ -100,27 +118,29 @@ class ProcessHands:
                 link.tell_lease(until_s)
 
     def release(self, task: Id) -> None:
-        """End the hand of a task that leaves this node."""
-        starting = self._links.pop(task, None)
-        if starting is not None:
-            starting.add_done_callback(_kill)
+        """End the hands of a task that leaves this node."""
+        for place in [place for place in self._links if place[0] == task]:
+            self._links.pop(place).add_done_callback(_kill)
 
     def close(self) -> None:
         """End all hands."""
-        for task in list(self._links):
+        for task, _ in list(self._links):
             self.release(task)
 
-    async def _ordered(self, permit: Permit, order: Perform | Complete, on_progress: OnProgress) -> Attempt:
+    async def _ordered(
+        self, permit: Permit, order: Perform | Complete, on_progress: OnProgress, file: str = ""
+    ) -> Attempt:
+        place = (permit.task, file)
         while True:
             try:
-                link = await self._link(permit.task)
+                link = await self._link(place)
             except ComityError as error:
                 hint = f" ({error.hint})" if error.hint else ""
                 return Attempt("failed", error=f"no hand could be started: {error.message}{hint}")
             sent = link.perform(order, on_progress)
             if sent is not None:
                 break
-            self._forget(permit.task, link)  # it died a moment ago, before it could hear of this; another takes over
+            self._forget(place, link)  # it died a moment ago, before it could hear of this; another takes over
         number, future = sent
         if isinstance(order, Perform):
             self._running[permit] = (link, number, future)
@@ -134,37 +154,38 @@ class ProcessHands:
             if isinstance(order, Perform):
                 del self._running[permit]
 
-    async def _link(self, task: Id) -> HandLink:
-        starting = self._links.get(task)
+    async def _link(self, place: Place) -> HandLink:
+        starting = self._links.get(place)
         if starting is not None and starting.done():
             link = _found(starting)
             if link is not None and not link.is_gone:
                 return link
             starting = None
         if starting is None:
-            starting = self._links[task] = asyncio.create_task(self._start(task))
+            starting = self._links[place] = asyncio.create_task(self._start(place))
         return await asyncio.shield(starting)
 
-    async def _start(self, task: Id) -> HandLink:
+    async def _start(self, place: Place) -> HandLink:
+        task, file = place
         who = f"hand {show_id(task)}"
 
         def gone(how: str) -> None:
-            self._forget(task, link)
+            self._forget(place, link)
             log.info("%s (pid %d) is gone: %s", who, link.pid, how)
 
         link = HandLink(gone)
-        child = await self._zygotes.fork("hand", await self._file_of(task), who, link.exited)
+        child = await self._zygotes.fork("hand", file or await self._file_of(task), who, link.exited)
         link.connect(child, self._lease_until_s)
         self.pids[task] = link.pid
         log.info("%s has pid %d", who, link.pid)
         return link
 
-    def _forget(self, task: Id, link: HandLink) -> None:
-        starting = self._links.get(task)
+    def _forget(self, place: Place, link: HandLink) -> None:
+        starting = self._links.get(place)
         if starting is not None and _found(starting) is link:
-            del self._links[task]
-        if self.pids.get(task) == link.pid:
-            del self.pids[task]
+            del self._links[place]
+        if self.pids.get(place[0]) == link.pid:
+            del self.pids[place[0]]
 
 
 def _found(starting: asyncio.Task[HandLink]) -> HandLink | None:

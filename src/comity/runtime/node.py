@@ -11,6 +11,7 @@ from comity.core.clock import Clock, SystemClock
 from comity.core.entropy import Entropy, SystemEntropy
 from comity.core.errors import StoreError, UsageError
 from comity.core.ids import Id, derived_id, new_id, show_id
+from comity.hands.masks import SECRET_CHARS_MIN, Masks
 from comity.journal.call import Permit
 from comity.journal.ports import Store
 from comity.journal.protocol import Delta
@@ -21,9 +22,10 @@ from comity.models.router import ModelRouter
 from comity.runtime import log as logs
 from comity.runtime.brains import BrainsByKind, ProcessBrains
 from comity.runtime.burial import address_of, bury, host_name
+from comity.runtime.catalog import Catalog
 from comity.runtime.collecting import COLLECT_AT
 from comity.runtime.config import Config
-from comity.runtime.hands import SECRET_CHARS_MIN, ProcessHands
+from comity.runtime.hands import HandsByTool, ProcessHands
 from comity.runtime.hardening import allow_many_descriptors, hide_from_neighbours
 from comity.runtime.nodelock import NodeLock, lock_path
 from comity.runtime.output import OnLine
@@ -78,11 +80,14 @@ class Node:
         names = config.sections.node.hand_env
         secrets = tuple(environment[name] for name in names if len(environment.get(name, "")) >= SECRET_CHARS_MIN)
         logs.hide(secrets)
+        masks = Masks((*secrets, *config.secrets))
         tell = on_line or _say
         settings = ZygoteSettings(lambda who, line: tell(who, logs.redacted(line)), names, self._lock.fileno())
         self.zygotes = Zygotes(settings)
-        self.programs = LivePrograms(self.patient, self.zygotes.describe, config)
-        self.hands = ProcessHands(self.zygotes, self._file_of, secrets)
+        self.catalog = Catalog(self.patient, config, self.zygotes.describe, self.clock)
+        self.programs = LivePrograms(self.patient, self.zygotes.describe, config, self.catalog.program)
+        self.hands = ProcessHands(self.zygotes, self._file_of, masks)
+        self.hand = HandsByTool(self.hands)
         self.brains = ProcessBrains(self.zygotes, self.programs)
         self.outside = BrainsByKind(self.programs, self.brains)
         self.url = ""
@@ -105,6 +110,7 @@ class Node:
         logs.hide(self.config.secrets)
         self.kernel.lease.on_renewed.append(self.hands.told_lease)
         self.kernel.before_take.append(lambda: bury(self.store, self.id))
+        await self.catalog.start()
         await self.kernel.start(host_name(), os.getpid(), address_of(self._lock, self.url))
         log.info("node %s is up on %s", show_id(self.id), self.store.url)
 
@@ -118,6 +124,7 @@ class Node:
         """End everything at once."""
         await self.kernel.stop()
         self.hands.close()
+        await self.catalog.close()
         await self.zygotes.close()
         await self.models.aclose()
         try:
@@ -143,7 +150,7 @@ class Node:
             self.store,
             self.clock,
             self.entropy,
-            self.hands,
+            self.hand,
             self.models,
             self.outside,
             self.programs,
@@ -157,7 +164,7 @@ class Node:
             return self._scripts[task]
         row = await self.patient.task(task)
         program = await self.programs.find(row.agent) if row is not None else None
-        if program is None:
+        if program is None or not program.file:
             raise UsageError("unknown_agent", f"no file is registered for task `{show_id(task)}`")
         return program.file
 

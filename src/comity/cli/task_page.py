@@ -119,6 +119,9 @@ def _header(account: Account, now_us: int) -> Iterator[tuple[str, Piece | list[P
     yield "state", state
     took = f", worked on for {span((row.updated_us - row.created_us) / 1e6)}" if row.state.ended else ""
     yield "created", [moment(row.created_us), (f"  {age(row.created_us, now_us)} ago{took}", "dim")]
+    if account.unprotected:
+        names = ", ".join(account.unprotected)
+        yield "unprotected", [(names, "yellow"), ("  run inside the program: again on replay", "dim")]
 
 
 def _outcome(account: Account, result: str) -> Iterator[tuple[str, Piece | list[Piece]]]:

@@ -19,13 +19,18 @@ _HELD_BY_A_WORKER = (State.RUNNING, State.CANCELLING)
 
 @dataclass(slots=True)
 class Account:
-    """A task as people look at it. `detail` is why it last moved; `verdicts` what verifiers said, by call."""
+    """A task as people look at it.
+
+    `detail` is why it last moved; `verdicts` what verifiers said, by call; `unprotected` names the functions that an
+    outside program's last thought offered and that run in the program itself.
+    """
 
     row: TaskRow
     entries: Sequence[Entry]
     ledger: Ledger
     detail: str = ""
     verdicts: dict[int, bool] = field(default_factory=dict)
+    unprotected: tuple[str, ...] = ()
 
     @property
     def created(self) -> Created:
@@ -84,7 +89,16 @@ async def read_account(store: Store, row: TaskRow) -> Account:
         elif isinstance(body, Verified):
             account.verdicts[body.call] = body.passed
     account.ledger.replay(())
+    account.unprotected = await _unprotected(store, account)
     return account
+
+
+async def _unprotected(store: Store, account: Account) -> tuple[str, ...]:
+    last = next((record for record in reversed(account.calls) if record.key.kind == Kind.MODEL), None)
+    if last is None:
+        return ()
+    args = await content(store, account.row.tenant, last.args)
+    return tuple(args.get("inside", ())) if isinstance(args, dict) else ()
 
 
 async def content(store: Store, tenant: str, payload: Payload) -> Any:

@@ -108,6 +108,7 @@ class AccountDocument(TaskDocument, frozen=True):
     calls: list[CallDocument]
     in_doubt: list[int]
     questions: list[int]
+    unprotected: list[str]
     result: Any
     error: ErrorDocument | None
 
@@ -214,6 +215,7 @@ def account_document(account: Account) -> AccountDocument:
         calls=[call_document(account, record) for record in account.calls],
         in_doubt=[record.seq for record in account.doubts],
         questions=[record.seq for record in account.questions],
+        unprotected=list(account.unprotected),
         result=at_hand(ended.result) if ended is not None else None,
         error=ErrorDocument(ended.code, ended.error) if ended is not None and ended.code else None,
     )

@@ -10,10 +10,12 @@ import pytest
 
 from comity.core.errors import ComityError
 from comity.journal.call import Status
-from comity.journal.entry import Intent, Outcome
+from comity.journal.entry import Intent, Outcome, Progressed
 from comity.journal.ports import ModelRequest
+from comity.journal.spec import Outside
 from comity.journal.task import State
 from comity.journal.wire import Answer, read_answer
+from comity.runtime.account import read_account
 from gate_stage import GateStage, asking, chat, streamed
 
 
@@ -268,3 +270,35 @@ async def test_a_program_that_ended_well_ends_its_task() -> None:
         late = gate.post(token, asking("one", "two"))
         told = await late.whole()
     assert (late.status, told["error"]["code"]) == (410, "task_ended")
+
+
+async def test_a_function_that_runs_in_the_program_is_shown_as_unprotected() -> None:
+    stage = GateStage()
+    stage.model.play = hello
+    task = await stage.create()
+    functions = [{"type": "function", "function": {"name": name}} for name in ("delete_file", "hotel__book")]
+    request = asking("one", tools=functions)
+    result = {"role": "tool", "tool_call_id": "c0", "content": "gone"}
+    called = {"id": "c0", "type": "function", "function": {"name": "delete_file", "arguments": "{}"}}
+    later = [*request["messages"], {"role": "assistant", "tool_calls": [called]}, result]
+    async with stage.node() as gate:
+        token = await gate.adopt(task)
+        await gate.post(token, request).whole()
+        await gate.post(token, {**request, "messages": later}).whole()
+        account = await read_account(stage.store, await stage.orders.row(task))
+        said = [body.text for body in await gate.bodies(task) if isinstance(body, Progressed)]
+    assert account.unprotected == ("delete_file",)
+    assert len(said) == 1
+    assert "`delete_file` ran inside the program" in said[0]
+
+
+async def test_a_provider_s_own_tool_is_refused_unless_the_agent_may_have_it() -> None:
+    request = asking("one", tools=[{"type": "web_search"}])
+    refused, allowed = GateStage(), GateStage(Outside(hosted_tools=("web_search",)))
+    for stage, status in ((refused, 400), (allowed, 200)):
+        stage.model.play = hello
+        async with stage.node() as gate:
+            client = gate.post(await gate.adopt(await stage.create()), request)
+            told = await client.whole()
+        assert client.status == status, told
+    assert not refused.model.asked

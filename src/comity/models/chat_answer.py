@@ -94,7 +94,7 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 class ChatAnswer:
-    """A Chat Completions answer so far. Where the program did not ask for usage, the event that reports nothing else is dropped."""
+    """A Chat Completions answer so far. The event that only reports usage is dropped where nobody asked for it."""
 
     def __init__(self, *, wants_usage: bool = True) -> None:
         """Start empty."""

@@ -36,17 +36,20 @@ class ResponsesFormat(WireFormat):
         return event_of(value | {"error": error}, "error")
 
     def _listed(self, raw: bytes) -> tuple[bytes, ...]:
-        if raw[:1] != b'"':
-            return super()._listed(raw)
+        if not _is_text(raw):
+            items = super()._listed(raw)
+            if any(_is_text(item) for item in items):
+                raise bad("input[]", "an object", "text")
+            return items
         if not strict(raw, "input"):
             raise UsageError("no_messages", "the request has an empty `input`", hint="say something, or give a list")
         return (raw,)
 
     def _list(self, messages: Sequence[bytes]) -> bytes:
-        return messages[0] if len(messages) == 1 and messages[0][:1] == b'"' else super()._list(messages)
+        return messages[0] if _is_text(messages[0]) else super()._list(messages)
 
     def _told(self, raw: bytes) -> Told:
-        return Told("user") if raw[:1] == b'"' else _told(raw)
+        return Told("user") if _is_text(raw) else _told(raw)
 
     def _options(self, rest: bytes) -> Options:
         return _options(rest)
@@ -57,6 +60,10 @@ class ResponsesFormat(WireFormat):
 
     def _gathering(self, rest: bytes) -> ResponsesAnswer:
         return ResponsesAnswer()
+
+
+def _is_text(raw: bytes) -> bool:
+    return raw[:1] == b'"'
 
 
 @remembered(2_048, 16_384)

@@ -12,9 +12,8 @@ from comity.core.errors import ComityError
 from comity.models import sse
 from comity.models.sse import EventReader
 
-STREAM = (
-    "\ufeff: hello\n\nevent: a\ndata: 1\nid: 7\n\n\ndata:2\ndata: ü\n\n: still here\n\nretry: 3\n\ndata: last".encode()
-)
+PIECES = ("\ufeff: hello", "event: a\ndata: 1\nid: 7", "\ndata:2\ndata: ü", ": still here", "retry: 3", "data: last")
+STREAM = "\n\n".join(PIECES).encode()
 
 
 def read(stream: bytes, cuts: list[int]) -> tuple[list[str], bytes]:

@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the program itself: each command's help, and every key of the configuration.
+"""Write docs/reference/ from the program itself: each command's help, every key of the configuration, the API.
 
 Run from the repository: `python tools/reference.py` writes the pages, `--check` fails where they are not what it would
 write.
@@ -17,6 +17,8 @@ from comity.cli.exits import table
 from comity.cli.grammar import SHARED_TITLE
 from comity.cli.main import root
 from comity.runtime.config_init import init_text
+from comity.server import openapi
+from comity.server.table import OPERATIONS
 
 FOLDER = Path("docs/reference")
 WIDTH = 100
@@ -25,7 +27,11 @@ WRITTEN_BY = "<!-- Written by tools/reference.py; change the program, then run i
 
 def pages() -> dict[str, str]:
     """Return each page by the name of its file."""
-    return {"cli.md": command_line(), "config.md": configuration()}
+    return {
+        "cli.md": command_line(),
+        "config.md": configuration(),
+        "openapi.json": openapi.described(OPERATIONS).decode(),
+    }
 
 
 def command_line() -> str:

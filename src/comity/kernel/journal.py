@@ -21,6 +21,8 @@ from comity.kernel.patience import patiently
 
 Item = tuple[str, str, Body]
 """Branch, kind and body of an entry to be."""
+OnEntry = Callable[[Entry, Body], None]
+"""Is told of each entry that is appended, or will be with the next append."""
 
 
 class With(msgspec.Struct, frozen=True):
@@ -47,11 +49,14 @@ class Withheld(msgspec.Struct, frozen=True):
 class Journal:
     """Appends to one task's journal and folds each durable entry into its ledger."""
 
-    def __init__(self, store: Store, clock: Clock, row: TaskRow, ledger: Ledger) -> None:
-        """Write as the owner that `row` names; `ledger` is folded up to the last entry."""
+    def __init__(
+        self, store: Store, clock: Clock, row: TaskRow, ledger: Ledger, on_entry: Sequence[OnEntry] = ()
+    ) -> None:
+        """Write as the owner that `row` names; `ledger` is folded up to the last entry, `on_entry` told of the next."""
         self._store = store
         self._clock = clock
         self._row = row
+        self._on_entry = on_entry
         self._lock = asyncio.Lock()
         self._riding: list[Entry] = []
         self._riding_segments: list[Segment] = []
@@ -106,7 +111,7 @@ class Journal:
             self._riding.clear()
             self._riding_segments.clear()
             for made, (_, _, body) in zip(entries, items, strict=True):
-                self.ledger.apply(made, body)
+                self._apply(made, body)
             return None
 
     async def ride(self, branch: str, kind: str, body: Body, segments: Sequence[Segment] = ()) -> int:
@@ -117,7 +122,7 @@ class Journal:
             made = entry(self.ledger.last_seq + 1, branch, kind, self._clock.wall_us(), body)
             self._riding.append(made)
             self._riding_segments.extend(segments)
-            self.ledger.apply(made, body)
+            self._apply(made, body)
             return made.seq
 
     async def keep(self, data: bytes) -> tuple[Payload, tuple[Segment, ...]]:
@@ -133,6 +138,11 @@ class Journal:
     async def write_early(self, segments: Sequence[Segment]) -> None:
         """Write large segments ahead of the entries that will point to them."""
         await patiently(self._clock, lambda: self._store.put_segments(self._row.tenant, segments))
+
+    def _apply(self, made: Entry, body: Body) -> None:
+        self.ledger.apply(made, body)
+        for told in self._on_entry:
+            told(made, body)
 
     async def _commit(self, unit: Unit) -> object:
         answers = await patiently(self._clock, lambda: self._store.commit([unit]))

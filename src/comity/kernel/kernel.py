@@ -24,7 +24,7 @@ from comity.journal.unit import OperatorSubject, StateWrite, Transition, Unit
 from comity.kernel import stops as stopping
 from comity.kernel.bell import Bell
 from comity.kernel.fork import Changes, fork
-from comity.kernel.journal import Journal, With
+from comity.kernel.journal import Journal, OnEntry, With
 from comity.kernel.lease import NodeLease
 from comity.kernel.ledger import Ledger
 from comity.kernel.open_gate import OpenGate, PassGate, PlainShaper
@@ -95,6 +95,7 @@ class Kernel:
         lease_id = devices.entropy.take(16)
         self.lease = NodeLease(devices.store, devices.clock, node, lease_id, settings.lease_s, settings.lease_margin_s)
         self.on_ended: list[Callable[[TaskRow], None]] = []
+        self.on_entry: list[OnEntry] = []
         self.before_take: list[Callable[[], Awaitable[None]]] = []
         self.listeners = [devices.listener] if devices.listener is not None else []
         self._tasks: set[asyncio.Task[None]] = set()

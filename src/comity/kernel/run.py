@@ -47,7 +47,7 @@ class Run:
         self.kernel = kernel
         self.row = row
         self.ledger = Ledger(row.id)
-        self.journal = Journal(kernel.store, kernel.clock, row, self.ledger)
+        self.journal = Journal(kernel.store, kernel.clock, row, self.ledger, kernel.on_entry)
         self.contexts = Contexts(kernel.patient, row.tenant)
         self.agent: AgentSpec | None = None
         self.version = row.agent_version

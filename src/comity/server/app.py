@@ -19,7 +19,7 @@ from comity.core.errors import ComityError, UsageError
 from comity.runtime.log import redacted
 from comity.runtime.node import Node
 from comity.runtime.words import one_line
-from comity.server import events
+from comity.server import events, metrics, openapi
 from comity.server.auth import Gatekeeper, Operators, TaskTokens
 from comity.server.feed import Feed
 from comity.server.listening import Listening, check_tls
@@ -56,12 +56,15 @@ class Server:
         node.kernel.listeners.append(self.feed)
         self.gatekeeper = Gatekeeper(node.store, operators, tokens)
         node.url = self.url
-        api = Api(node, tokens, self.gatekeeper)
+        self.is_draining = asyncio.Event()
+        measures = metrics.Metrics(node, lambda: self.feed.statistics().watchers)
+        api = Api(node, tokens, self.gatekeeper, self.is_draining)
         watched = events.routes(self.feed, self.gatekeeper, node.store, node.clock)
-        app = _app([*routes_of(OPERATIONS, api), *watched, *routes])
+        shown = metrics.route_of(measures, self.gatekeeper, is_open=section.open_metrics)
+        app = _app([*routes_of(OPERATIONS, api), openapi.route_of(OPERATIONS), shown, *watched, *routes])
         hosts = (*section.hosts, urlsplit(self.url).hostname or "")
         config = uvicorn.Config(
-            Shield(app, hosts),
+            metrics.Measured(Shield(app, hosts), measures, node.clock),
             loop="none",
             http="httptools",
             ws="websockets-sansio",
@@ -94,6 +97,7 @@ class Server:
 
     async def drain(self) -> None:
         """Accept nothing more, let watchers go, and let requests end for up to `drain_s`."""
+        self.is_draining.set()
         await self.feed.close()
         self._uvicorn.should_exit = True
         if self._serving is not None:

@@ -80,6 +80,10 @@ class Principal(NamedTuple):
     task: Id | None = None
 
 
+NOBODY = Principal("nobody")
+"""Whoever asks what everybody may."""
+
+
 class Operators:
     """The operators' tokens of one store, and those that this process alone knows."""
 

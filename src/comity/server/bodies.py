@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from comity.core.limits import NAME_CHARS_MAX
+from comity.journal.spec import Deliberation, Divergence, Effect, Outside
 from comity.journal.task import State
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
@@ -18,6 +19,8 @@ IdText = Annotated[
         extra_json_schema={"format": "uuid"},
     ),
 ]
+Pattern = Annotated[str, msgspec.Meta(max_length=1_000, extra_json_schema={"format": "regex"})]
+"""A regular expression."""
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Priority = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 CallNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
@@ -115,6 +118,33 @@ class StopBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to stop: `task:ID`, `agent:NAME`, `session:ID`, `tenant:NAME` or `fleet`."""
 
     scope: Annotated[str, msgspec.Meta(pattern="^(fleet|(agent|session|tenant):.+|task:[0-9a-fA-F-]{36})$")]
+
+
+class OutsideBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How an outside program is recalled and heard; see `[agents.NAME.outside]` of the configuration."""
+
+    volatile_text: tuple[Pattern, ...] = ()
+    volatile_fields: tuple[Name, ...] = ()
+    is_positional: bool = False
+    retry_join_s: Seconds = Outside().retry_join_s
+    stalled_after_s: PositiveSeconds = Outside().stalled_after_s
+    hosted_tools: tuple[Name, ...] = ()
+    deliberation: Deliberation = "off"
+    deliberation_for: tuple[Effect, ...] = ()
+
+
+class AgentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An outside program as an agent: `tools` and `models` are names and patterns (`search.*`) of what it may use."""
+
+    version: Label = ""
+    description: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
+    tools: tuple[Name, ...] = ("*",)
+    models: tuple[Name, ...] = ("*",)
+    agents: tuple[Name, ...] = ()
+    on_divergence: Divergence = "park"
+    queue: Name = "default"
+    concurrency_limit: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    outside: OutsideBody = OutsideBody()
 
 
 class TasksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

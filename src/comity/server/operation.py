@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -17,12 +18,12 @@ from comity.core.errors import ComityError, UsageError
 from comity.core.ids import Id, parse_id
 from comity.runtime.node import Node
 from comity.runtime.orders import Orders
-from comity.server.auth import Gatekeeper, Principal, TaskTokens
+from comity.server.auth import NOBODY, Gatekeeper, Principal, TaskTokens
 from comity.server.problem import problem_response
 
 ROOT = "/api/v1"
 Method = Literal["GET", "POST", "PUT", "DELETE"]
-Access = Literal["operator", "task"]
+Access = Literal["operator", "task", "open"]
 T = TypeVar("T")
 
 
@@ -37,6 +38,7 @@ class Api:
     node: Node
     tokens: TaskTokens
     gatekeeper: Gatekeeper
+    is_draining: asyncio.Event
 
     def orders(self, who: str) -> Orders:
         """Return the orders of a principal."""
@@ -70,34 +72,39 @@ class Ask:
 class Operation:
     """A method of a path. `codes` are its errors beside those that every operation has.
 
-    `access` `task` lets the program of the task that the path names in, too; `has_key` takes an `Idempotency-Key`.
+    `handle` is None where a route of its own serves it. `access` `task` lets the program of the task that the path
+    names in, too, `open` everybody; `has_key` takes an `Idempotency-Key`; `media` is what it answers with, beside or
+    instead of the JSON of `gives`.
     """
 
     name: str
     method: Method
     path: str
     summary: str
-    handle: Callable[[Ask], Awaitable[msgspec.Struct]]
-    gives: type[msgspec.Struct]
+    handle: Callable[[Ask], Awaitable[msgspec.Struct]] | None
+    gives: type[msgspec.Struct] | None
     takes: type[msgspec.Struct] | None = None
     query: type[msgspec.Struct] = Nothing
     status: int = 200
     codes: tuple[str, ...] = ()
     access: Access = "operator"
     has_key: bool = False
+    media: str = ""
 
 
 def routes_of(operations: Iterable[Operation], api: Api) -> list[Route]:
     """Return the routes of operations: one for each path, so that a wrong method is told which are right."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations:
-        by_path.setdefault(operation.path, {})[operation.method] = operation
+        if operation.handle is not None:
+            by_path.setdefault(operation.path, {})[operation.method] = operation
     return [_route(path, methods, api) for path, methods in by_path.items()]
 
 
 def _route(path: str, operations: dict[str, Operation], api: Api) -> Route:
     async def serve(request: Request) -> Response:
         operation = operations["GET" if request.method == "HEAD" else request.method]
+        assert operation.handle is not None, "others have routes of their own"
         try:
             made = await operation.handle(await _ask(operation, request, api))
         except ComityError as error:
@@ -106,7 +113,7 @@ def _route(path: str, operations: dict[str, Operation], api: Api) -> Route:
             return Response(status_code=400)  # nobody reads it
         return Response(msgspec.json.encode(made), operation.status, media_type="application/json")
 
-    return Route(ROOT + path, serve, methods=list(operations), name=path)
+    return Route(path, serve, methods=list(operations), name=path)
 
 
 async def _ask(operation: Operation, request: Request, api: Api) -> Ask:
@@ -114,7 +121,8 @@ async def _ask(operation: Operation, request: Request, api: Api) -> Ask:
     path = {name: str(value) for name, value in request.path_params.items()}
     if operation.access == "task":
         own = _id_or_none(path["task"])
-    who = await api.gatekeeper.admit(request.headers, own)
+    is_open = operation.access == "open"
+    who = NOBODY if is_open else await api.gatekeeper.admit(request.headers, own)
     return Ask(
         api,
         who,

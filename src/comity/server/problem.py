@@ -61,6 +61,9 @@ BY_CODE: Final[dict[str, int]] = {
     "body_too_large": 413,
     "goal_too_large": 413,
     "not_json_body": 415,
+    "draining": 503,
+    "no_lease": 503,
+    "store_silent": 503,
     "too_many_watchers": 503,
 }
 """Statuses of errors that say more than their family."""

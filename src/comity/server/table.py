@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from comity.server import bodies, documents, order_operations, task_operations
-from comity.server.operation import Operation
+from comity.server import (
+    bodies,
+    documents,
+    event,
+    events,
+    fleet_documents,
+    fleet_operations,
+    health,
+    metrics,
+    openapi,
+    order_operations,
+    task_operations,
+)
+from comity.server.operation import ROOT, Operation
 
-_TASK = "/tasks/{task}"
+_TASK = f"{ROOT}/tasks/{{task}}"
 
 TASKS = (
     Operation(
         "list_tasks",
         "GET",
-        "/tasks",
+        f"{ROOT}/tasks",
         "List tasks, newest first.",
         task_operations.ls,
         task_operations.TaskList,
@@ -20,7 +32,7 @@ TASKS = (
     Operation(
         "create_task",
         "POST",
-        "/tasks",
+        f"{ROOT}/tasks",
         "Give an agent a goal; the same `Idempotency-Key` gives the same task.",
         task_operations.create,
         documents.TaskDocument,
@@ -167,4 +179,177 @@ TASKS = (
     ),
 )
 
-OPERATIONS: tuple[Operation, ...] = TASKS
+FLEET = (
+    Operation(
+        "list_sessions",
+        "GET",
+        f"{ROOT}/sessions",
+        "List sessions.",
+        fleet_operations.sessions,
+        fleet_operations.SessionList,
+        query=bodies.SessionsQuery,
+    ),
+    Operation(
+        "get_session",
+        "GET",
+        f"{ROOT}/sessions/{{session:path}}",
+        "Show a session: its messages and its newest tasks.",
+        fleet_operations.session,
+        fleet_documents.ConversationDocument,
+        query=bodies.SessionQuery,
+        codes=("no_such_session",),
+    ),
+    Operation(
+        "list_questions",
+        "GET",
+        f"{ROOT}/questions",
+        "List what agents ask people, oldest first.",
+        fleet_operations.questions,
+        fleet_operations.QuestionList,
+    ),
+    Operation(
+        "answer_question",
+        "POST",
+        f"{ROOT}/questions/{{task}}/{{call:int}}",
+        "Answer a question.",
+        fleet_operations.answer,
+        fleet_operations.AnswerDocument,
+        bodies.AnswerBody,
+        status=202,
+        codes=("not_asked", "not_an_option"),
+    ),
+    Operation(
+        "list_agents",
+        "GET",
+        f"{ROOT}/agents",
+        "List registered agents.",
+        fleet_operations.agents,
+        fleet_operations.AgentList,
+    ),
+    Operation(
+        "get_agent",
+        "GET",
+        f"{ROOT}/agents/{{agent:path}}",
+        "Show an agent with its tools.",
+        fleet_operations.agent,
+        fleet_documents.AgentDocument,
+        codes=("no_such_agent",),
+    ),
+    Operation(
+        "put_agent",
+        "PUT",
+        f"{ROOT}/agents/{{agent:path}}",
+        "Register an outside program as an agent.",
+        fleet_operations.put_agent,
+        fleet_documents.AgentDocument,
+        bodies.AgentBody,
+        codes=("bad_name", "bad_pattern", "not_outside"),
+    ),
+    Operation(
+        "list_stops",
+        "GET",
+        f"{ROOT}/stops",
+        "List the stops in force.",
+        fleet_operations.stopped,
+        fleet_operations.StopList,
+    ),
+    Operation(
+        "stop",
+        "POST",
+        f"{ROOT}/stops",
+        "Stop a scope; it is committed with the answer.",
+        fleet_operations.stop,
+        fleet_documents.StoppedDocument,
+        bodies.StopBody,
+        status=201,
+        codes=("not_a_scope",),
+    ),
+    Operation(
+        "get_stop",
+        "GET",
+        f"{ROOT}/stops/{{scope:path}}",
+        "Tell whether a stop has quiesced, and what is on the wire.",
+        fleet_operations.show_stop,
+        fleet_documents.StoppedDocument,
+        codes=("not_a_scope", "not_stopped"),
+    ),
+    Operation(
+        "lift_stop",
+        "DELETE",
+        f"{ROOT}/stops/{{scope:path}}",
+        "Lift a stop, and wake what it parked.",
+        fleet_operations.lift,
+        fleet_documents.LiftedDocument,
+        codes=("not_a_scope", "not_stopped"),
+    ),
+)
+
+HERE = (
+    Operation(
+        "get_node",
+        "GET",
+        f"{ROOT}/node",
+        "Tell of the node that answers, its store and the other nodes.",
+        fleet_operations.here,
+        fleet_operations.HereDocument,
+    ),
+    Operation(
+        "healthz",
+        "GET",
+        "/healthz",
+        "Tell that the process lives.",
+        health.alive,
+        health.HealthDocument,
+        access="open",
+    ),
+    Operation(
+        "readyz",
+        "GET",
+        "/readyz",
+        "Tell whether the store answers, the lease is held and the node does not drain.",
+        health.ready,
+        health.HealthDocument,
+        codes=("draining", "no_lease", "store_silent"),
+        access="open",
+    ),
+    Operation(
+        "get_metrics",
+        "GET",
+        metrics.PATH,
+        "Return the node's metrics in the format of Prometheus.",
+        None,
+        None,
+        media="text/plain",
+    ),
+    Operation(
+        "get_openapi", "GET", openapi.PATH, "Return this document.", None, None, access="open", media="application/json"
+    ),
+)
+
+EVENTS = (
+    Operation(
+        "follow_task",
+        "GET",
+        f"{_TASK}/events",
+        "Follow a task: as an event stream or over a WebSocket, or one page of events with `wait`.",
+        None,
+        event.PageDocument,
+        query=events.EventsQuery,
+        codes=("no_such_task", "too_many_watchers", "bad_last_event_id"),
+        access="task",
+        media="text/event-stream",
+    ),
+    Operation(
+        "follow_all",
+        "GET",
+        f"{ROOT}/events",
+        "Follow the log of all tasks, in the same ways.",
+        None,
+        event.LoggedPageDocument,
+        query=events.LogQuery,
+        codes=("too_many_watchers", "bad_last_event_id"),
+        media="text/event-stream",
+    ),
+)
+
+OPERATIONS: tuple[Operation, ...] = (*TASKS, *FLEET, *HERE, *EVENTS)

@@ -17,6 +17,7 @@ from comity.journal.spec import Program
 from comity.journal.task import State, TaskRow
 from comity.runtime.brains import BrainProcess, ProcessBrains
 from comity.runtime.hands import ProcessHands
+from comity.runtime.isolation import Isolation
 from comity.runtime.zygote import ZygoteSettings
 from comity.runtime.zygotes import Zygotes
 
@@ -99,11 +100,17 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    file: str, *, lock_fd: int = -1, hand_env: tuple[str, ...] = (), secrets: tuple[str, ...] = ()
+    file: str,
+    *,
+    lock_fd: int = -1,
+    hand_env: tuple[str, ...] = (),
+    secrets: tuple[str, ...] = (),
+    isolation: Isolation | None = None,
 ) -> AsyncIterator[Stage]:
     """Start what serves `file`; end all of it."""
     lines: list[tuple[str, str]] = []
-    zygotes = Zygotes(ZygoteSettings(lambda who, line: lines.append((who, line)), hand_env, lock_fd))
+    tell = lambda who, line: lines.append((who, line))  # noqa: E731
+    zygotes = Zygotes(ZygoteSettings(tell, hand_env, lock_fd, isolation=isolation))
 
     async def file_of(task: Id) -> str:
         return file

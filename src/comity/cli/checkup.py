@@ -15,6 +15,7 @@ from comity.core.clock import SystemClock
 from comity.core.errors import ComityError
 from comity.journal.ports import Store
 from comity.journal.spec import Program
+from comity.runtime import isolation
 from comity.runtime.config import Config
 from comity.runtime.nodes import nodes_up
 from comity.runtime.orders import Orders
@@ -50,7 +51,7 @@ def machine(config: Config) -> Iterator[Check]:
         yield Check("system", "error", f"`{sys.platform}` is not supported", "use Linux, macOS, or WSL on Windows")
     yield Check("config", "ok", str(config.file) if config.file else "no comity.toml: every setting is a default")
     yield _home(config.home)
-    yield Check("brain isolation", "note", "none: agents' code runs with this user's rights")
+    yield _isolation()
     for name, upstream in config.sections.model_upstreams.items():
         if upstream.api_key_env and not os.environ.get(upstream.api_key_env):
             text = f"upstream `{name}`: `{upstream.api_key_env}` is not set here"
@@ -102,6 +103,16 @@ async def store_at_work(store: Store, orders: Orders) -> AsyncIterator[Check]:
 def unreachable(error: ComityError) -> Check:
     """Return the check of a store that cannot be used."""
     return Check("store", "error", error.message, error.hint)
+
+
+def _isolation() -> Check:
+    text = isolation.described()
+    if isolation.is_whole():
+        return Check("brain isolation", "ok", text)
+    hint = "Linux 6.12 and later have all of it, where it is switched on (`lsm=landlock,…`)"
+    if text == "none":
+        return Check("brain isolation", "note", "none: agents' code runs with this user's rights", hint)
+    return Check("brain isolation", "warning", text, hint)
 
 
 def _home(home: Path) -> Check:

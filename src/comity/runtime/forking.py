@@ -13,15 +13,20 @@ import msgspec
 
 from comity.core.codec import pack
 from comity.journal.protocol import Described
+from comity.runtime.isolation import Isolation
 
 Role = Literal["brain", "hand"]
 CONTROL_BYTES_MAX = 64 * 1024 * 1024
 
 
 class Equip(msgspec.Struct, frozen=True, array_like=True, tag="equip"):
-    """To a zygote, first: further environment, which is not in what it was executed with: neighbours may see that."""
+    """To a zygote, first: further environment, which is not in what it was executed with: neighbours may see that.
+
+    With `isolation`, it isolates itself before it loads its file, and each of its children from the others.
+    """
 
     env: dict[str, str] = {}
+    isolation: Isolation | None = None
 
 
 class Fork(msgspec.Struct, frozen=True, array_like=True, tag="fork"):

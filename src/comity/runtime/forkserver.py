@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgspec
+
 from comity.core.errors import ComityError
 from comity.journal.program import Loaded as LoadedFile
 from comity.journal.program import load
@@ -37,6 +39,7 @@ from comity.runtime.forking import (
     decode_to_zygote,
 )
 from comity.runtime.hardening import die_with_parent, hide_from_neighbours
+from comity.runtime.isolation import Isolation, isolate, isolate_from_kin
 
 WORKERS = {"brain": "comity.agents.worker", "hand": "comity.hands.worker"}
 CRASHED = 70
@@ -47,11 +50,14 @@ Serve = Callable[[LoadedFile, int], None]
 class ForkServer:
     """Answers the node's requests until the node is gone."""
 
-    def __init__(self, control: socket.socket, serve: Serve, loaded: LoadedFile, foreign_fds: set[int]) -> None:
+    def __init__(
+        self, control: socket.socket, serve: Serve, loaded: LoadedFile, foreign_fds: set[int], *, is_isolated: bool
+    ) -> None:
         self._control = control
         self._serve = serve
         self._loaded = loaded
         self._foreign_fds = foreign_fds
+        self._is_isolated = is_isolated
         self._pid = os.getpid()
         self._ids: dict[int, int] = {}
         self._pids: dict[int, int] = {}
@@ -117,6 +123,8 @@ class ForkServer:
             os.dup2(output, 2)
             _close_all_but({0, 1, 2, channel, *self._foreign_fds})
             _reseed()
+            if self._is_isolated:
+                isolate_from_kin()
             self._serve(self._loaded, channel)
             status = 0
         finally:
@@ -162,6 +170,13 @@ def main(role: str, file: str, control_fd: int, parent: int) -> None:
     if not isinstance(equipment, Equip):
         return
     os.environ.update(equipment.env)
+    if equipment.isolation is not None:
+        try:
+            isolate(_with_sources(equipment.isolation, file))
+        except OSError as error:
+            text = f"the brains of `{file}` cannot be isolated: {error.strerror}"
+            control.sendall(control_frame(Loaded(Described(None, text, "no_isolation"))))
+            return
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     serve: Serve = importlib.import_module(WORKERS[role]).serve
@@ -177,7 +192,14 @@ def main(role: str, file: str, control_fd: int, parent: int) -> None:
     gc.freeze()
     control.sendall(control_frame(Loaded(Described(loaded.program), _sources(file))))
     kept = foreign_fds | {int(fd) for fd in sys.argv[5:]}
-    ForkServer(control, serve, loaded, kept).run()
+    ForkServer(control, serve, loaded, kept, is_isolated=equipment.isolation is not None).run()
+
+
+def _with_sources(isolation: Isolation, file: str) -> Isolation:
+    """Return the isolation of brains whose sources are read, though state lies beside them, and never changed."""
+    folder = os.path.realpath(Path(file).parent)
+    read = {folder, *(os.path.realpath(path) for path in sys.path)}
+    return msgspec.structs.replace(isolation, fixed=(*isolation.fixed, folder), listed=tuple(read))
 
 
 def _receive(control: socket.socket) -> tuple[ToZygote | None, list[int]]:

@@ -10,10 +10,19 @@ import ctypes
 import os
 import resource
 import signal
+import struct
 import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+_CLEAR_ALL = 4
+_CAPABILITIES_VERSION = 0x2008_0522
+KEPT_CAPABILITIES = sum(1 << number for number in (0, 1, 3, 4, 5, 6, 7, 10))
+"""What root keeps: owners, modes, signals, users, low ports (CHOWN … SETUID, NET_BIND_SERVICE); nothing that reaches
+into the kernel, devices or other processes."""
 
 
 def die_with_parent(signal_number: signal.Signals, parent: int) -> bool:
@@ -38,8 +47,34 @@ def hide_from_neighbours() -> None:
     _prctl(PR_SET_DUMPABLE, 0)
 
 
+def gain_no_privileges() -> None:
+    """Have this process, and all that it starts, never gain a privilege; root loses the dangerous ones.
+
+    Source: prctl(2), PR_SET_NO_NEW_PRIVS; capabilities(7).
+    """
+    if sys.platform != "linux":
+        return
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    with contextlib.suppress(OSError):  # an unknown number ends it; without CAP_SETPCAP there are none to drop
+        for number in range(64):
+            if not KEPT_CAPABILITIES >> number & 1:
+                _prctl(PR_CAPBSET_DROP, number)
+    _prctl(PR_CAP_AMBIENT, _CLEAR_ALL)
+    header = struct.pack("=Ii", _CAPABILITIES_VERSION, 0)
+    held = ctypes.create_string_buffer(24)
+    _checked(_LIBC.capget(header, held))
+    low, high = KEPT_CAPABILITIES & 0xFFFF_FFFF, KEPT_CAPABILITIES >> 32
+    kept = [mine & mask for mine, mask in zip(struct.unpack("=6I", held), (low,) * 3 + (high,) * 3, strict=True)]
+    _checked(_LIBC.capset(header, struct.pack("=6I", *kept)))
+
+
 def _prctl(option: int, value: int) -> None:
-    if sys.platform == "linux" and _LIBC.prctl(option, value, 0, 0, 0) != 0:
+    if sys.platform == "linux":
+        _checked(_LIBC.prctl(option, value, 0, 0, 0))
+
+
+def _checked(result: int) -> None:
+    if result != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 

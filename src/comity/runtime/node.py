@@ -27,6 +27,8 @@ from comity.runtime.collecting import COLLECT_AT
 from comity.runtime.config import Config
 from comity.runtime.hands import HandsByTool, ProcessHands
 from comity.runtime.hardening import allow_many_descriptors, hide_from_neighbours
+from comity.runtime.isolation import described
+from comity.runtime.isolation_paths import of_brains
 from comity.runtime.nodelock import NodeLock, lock_path
 from comity.runtime.output import OnLine
 from comity.runtime.programs import LivePrograms
@@ -82,7 +84,12 @@ class Node:
         logs.hide(secrets)
         masks = Masks((*secrets, *config.secrets))
         tell = on_line or _say
-        settings = ZygoteSettings(lambda who, line: tell(who, logs.redacted(line)), names, self._lock.fileno())
+        settings = ZygoteSettings(
+            lambda who, line: tell(who, logs.redacted(line)),
+            names,
+            self._lock.fileno(),
+            isolation=of_brains(config, environment),
+        )
         self.zygotes = Zygotes(settings)
         self.catalog = Catalog(self.patient, config, self.zygotes.describe, self.clock)
         self.programs = LivePrograms(self.patient, self.zygotes.describe, config, self.catalog.program)
@@ -112,7 +119,7 @@ class Node:
         self.kernel.before_take.append(lambda: bury(self.store, self.id))
         await self.catalog.start()
         await self.kernel.start(host_name(), os.getpid(), address_of(self._lock, self.url))
-        log.info("node %s is up on %s", show_id(self.id), self.store.url)
+        log.info("node %s is up on %s; brain isolation: %s", show_id(self.id), self.store.url, described())
 
     async def drain(self) -> None:
         """Take nothing more, let calls under way end, give the tasks back, end all processes."""

@@ -34,6 +34,7 @@ from comity.runtime.forking import (
     decode_from_zygote,
     how_it_ended,
 )
+from comity.runtime.isolation import Isolation
 from comity.runtime.output import OnLine, Output
 
 ALLOWED_ENV = ("PATH", "LANG", "TZ", "PYTHONPATH")
@@ -42,12 +43,17 @@ DIED_WITH_ZYGOTE = "the zygote that it was forked from ended"
 
 
 class ZygoteSettings(NamedTuple):
-    """How zygotes are started: `hand_env` names further variables that hands get, `lock_fd` is the node's lock."""
+    """How zygotes are started.
+
+    `hand_env` names further variables that hands get, `lock_fd` is the node's lock, `isolation` what brains are kept
+    from.
+    """
 
     on_line: OnLine
     hand_env: tuple[str, ...] = ()
     lock_fd: int = -1
     load_s_max: float = 60.0
+    isolation: Isolation | None = None
 
 
 class Child(NamedTuple):
@@ -201,8 +207,12 @@ class Zygote:
         name = f"{self.role} zygote of {Path(self.file).name}"
         output = Output(output_read, name, self._settings.on_line)
         channel = Channel(ours, self._heard, self._gone, CONTROL_BYTES_MAX)
-        names = self._settings.hand_env if self.role == "hand" else ()
-        channel.write(control_frame(Equip({name: os.environ[name] for name in names if name in os.environ})))
+        if self.role == "brain":
+            equipment = Equip(isolation=self._settings.isolation)
+        else:
+            names = self._settings.hand_env
+            equipment = Equip({name: os.environ[name] for name in names if name in os.environ})
+        channel.write(control_frame(equipment))
         return process, channel, output
 
     def _heard(self, body: bytes) -> None:

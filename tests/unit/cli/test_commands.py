@@ -9,6 +9,7 @@ import pytest
 
 from comity.cli.exits import MEANING, Exit
 from comity.cli.main import COMMANDS
+from comity.runtime.isolation import described
 
 
 def of(result) -> dict:
@@ -200,7 +201,7 @@ def test_doctor_tells_of_each_thing_and_finds_a_changed_agent_file(comity, tasks
     found = of(comity("doctor", "--json"))
     checks = {check["name"]: check for check in found["checks"]}
     assert found["is_sound"]
-    assert checks["brain isolation"]["text"].startswith("none")
+    assert checks["brain isolation"]["text"].startswith(described())
     assert "synchronous=FULL" in checks["durability"]["text"]
     assert checks["agents"]["mark"] == "ok"
     clerk.write_text(clerk.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from comity.core.codec import decode
 from comity.core.errors import UsageError
 from comity.journal.spec import Effect
+from comity.runtime.isolation import Isolation, is_whole
 from comity.runtime.nodelock import NodeLock, is_free
 from comity.testing.waiting import wait_until
 from staging import environment_of, is_gone, new_task, permit, staged, write
@@ -103,7 +106,8 @@ async def test_a_child_has_default_signals_and_a_brain_loads_only_what_it_needs(
         folders = {name.split(".")[1] for name in decode(step.finished.result) if name.startswith("comity.")}
         assert folders <= {"agents", "journal", "core", "runtime"}
         runtime = {name for name in decode(step.finished.result) if name.startswith("comity.runtime.")}
-        assert runtime == {"comity.runtime.forking", "comity.runtime.hardening"}
+        own = {"forking", "hardening", "isolation", "landlock", "seccomp"}
+        assert runtime == {f"comity.runtime.{name}" for name in own}
 
 
 async def test_a_file_is_described_without_being_imported_here(file: str) -> None:
@@ -204,3 +208,48 @@ async def fail() -> None:
     async with staged(file, hand_env=("SHOP_TOKEN",), secrets=(secret,)) as stage:
         assert (await stage.perform("leak")).value == b'{"said":"the token is [hidden]"}'
         assert (await stage.perform("fail")).error == "RuntimeError: no such user: [hidden]"
+
+
+THIEF = """
+from crash.hostile import attack
+
+@agent
+async def thief(ctx: Context) -> dict:
+    return attack(ctx.goal)
+
+@tool(effect="read")
+def free(path: str) -> str:
+    return open(path).read()
+"""
+
+
+@pytest.mark.skipif(not is_whole(), reason="this kernel does not have all of Landlock and seccomp")
+async def test_an_isolated_brain_gets_at_nothing_and_a_hand_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same brain without isolation gets at all of it, so that the probes prove something."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
+    secret = tmp_path / "home" / "secret"
+    secret.parent.mkdir()
+    secret.write_text("hush")
+    file = write(tmp_path / "thief.py", THIEF)
+    source = write(tmp_path / "helpers.py", "")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        targets = {"files": [str(secret)], "victims": [source], "ports": [server.getsockname()[1]]}
+        isolation = Isolation((str(secret.parent),), changeable=("/tmp", "/var/tmp"))
+        reports = []
+        for given in (None, isolation):
+            async with staged(file, isolation=given) as stage:
+                neighbour = await stage.start_brain("idle")
+                pids = [neighbour.brain.pid, os.getpid()]
+                goal = json.dumps({**targets, "pids": pids}).encode()
+                thief = await stage.start_brain("thief", goal=goal)
+                step = (await wait_until(lambda brain=thief: brain.steps))[0]
+                assert step.finished is not None
+                assert not step.finished.error, step.finished
+                reports.append(decode(step.finished.result))
+                path = json.dumps({"path": str(secret)}).encode()
+                assert decode((await stage.perform("free", path)).value) == "hush"
+    bare, isolated = ({name for name, said in report.items() if said.startswith("found")} for report in reports)
+    assert {f"read {secret}", f"write {source}", f"signal {os.getpid()}", f"connect to {targets['ports'][0]}"} <= bare
+    assert not isolated, reports[1]

@@ -115,6 +115,7 @@ async def _enlist(app: App, node: Node, files: tuple[str, ...]) -> None:
 
 def _greet(app: App, node: Node) -> None:
     from comity.runtime.config_keys import without_password
+    from comity.runtime.isolation import described
     from comity.runtime.words import short
 
     if app.log_format == "json":
@@ -125,7 +126,7 @@ def _greet(app: App, node: Node) -> None:
         f"node {short(node.id)} is up on {without_password(node.store.url)}, {section.workers} tasks at a time",
     )
     screen.note("listens on ", (node.url, "bold"))
-    screen.note(("brain isolation: none; Ctrl-C drains, a second one quits", "dim"))
+    screen.note((f"brain isolation: {described()}; Ctrl-C drains, a second one quits", "dim"))
 
 
 async def _give_token(app: App, url: str, operators: Operators, announce_fd: int | None) -> None:

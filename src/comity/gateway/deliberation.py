@@ -101,12 +101,13 @@ def taken_out(agent: AgentSpec, spec: ToolSpec, args: dict[str, Any]) -> tuple[d
 
 
 def explained(spec: ToolSpec, args: bytes, given: Mapping[str, Any], thought: Thought | None) -> Question:
-    """Return what records the deliberation of a call of `spec` with `args`.
+    """Return what records the deliberation of a call of `spec` with `args`. The same one again is no other decision.
 
     Raises:
         UsageError: what was chosen is none of the options.
     """
-    return decision(given, thought, tool=spec.name, arguments_sha256=digest(args).hex())
+    question = decision(given, thought, tool=spec.name, arguments_sha256=digest(args).hex())
+    return msgspec.structs.replace(question, is_retry=True)
 
 
 def decision(given: Mapping[str, Any], thought: Thought | None, **provenance: str) -> Question:
@@ -134,4 +135,5 @@ def decision(given: Mapping[str, Any], thought: Thought | None, **provenance: st
             else f"of {listed} two are alike"
         )
         raise UsageError("not_an_option", text, hint="name each option once, and choose one exactly as it is named")
-    return Question(Kind.DECISION, "decide", canonical(record, "decide"))
+    data = canonical(record, "decide")
+    return Question(Kind.DECISION, "decide", data, digest(data))

@@ -18,7 +18,6 @@ from comity.gateway.door import Door
 from comity.gateway.exchange import ClientLeft, Exchange, Header
 from comity.gateway.mcp_answering import Answering
 from comity.gateway.mcp_errand import Errand
-from comity.gateway.mcp_result import Result
 from comity.gateway.mcp_tools import ServedTools
 from comity.gateway.mcp_wire import (
     BAD_PARAMS,
@@ -35,6 +34,7 @@ from comity.gateway.models import credential_of
 from comity.gateway.refusal import Elsewhere, Refusal
 from comity.gateway.reply import Reply, VisitOver
 from comity.gateway.visit import Visit
+from comity.journal.call import Delivered
 
 T = TypeVar("T")
 
@@ -160,37 +160,40 @@ class _Serving:
         if not isinstance(errand, Errand):
             await self._answering.result(request.encoded(errand))
             return
-        reply = await self._asked(visit, errand)
-        is_over = False
+        reply = told = await self._asked(visit, errand)
+        is_there = False
         try:
-            result, is_whole = await self._outcome(reply, errand)
-            is_over = await self._answering.result(request.encoded(result)) and is_whole
+            delivered = await self._outcome(visit, reply, errand)
+            if delivered is None:
+                told = await visit.ask(errand.note)
+                await self._in_time(told.delivered())
+            result = errand.told(delivered) if delivered is not None else errand.not_yet
+            assert result is not None
+            is_there = await self._answering.result(request.encoded(result))
         finally:
-            if is_over:
-                reply.handed_over()
-            else:
-                reply.client_left()
+            for each in {reply, told}:
+                if each is told and is_there:
+                    each.handed_over()
+                else:
+                    each.client_left()
 
     async def _asked(self, visit: Visit, errand: Errand) -> Reply:
-        """Ask the decision first, then the call: both, though the client may leave between them."""
-        if errand.decision is None:
-            return await visit.ask(errand.question)
+        """Ask the decision first, then the call: both, though the client may leave meanwhile."""
         work = asyncio.ensure_future(_decided(visit, errand))
         try:
             await self._answering.wait(work)
         except ClientLeft:
             (await work).client_left()
             raise
-        return await work
+        return work.result()
 
-    async def _outcome(self, reply: Reply, errand: Errand) -> tuple[Result, bool]:
-        """Return what the client is told, and whether that is the outcome."""
-        limit_s = PATIENCE_S if errand.not_yet is not None else None
-        delivered = await self._in_time(reply.delivered(), limit_s)
-        if delivered is None:
-            assert errand.not_yet is not None
-            return errand.not_yet, False
-        return errand.told(delivered), True
+    async def _outcome(self, visit: Visit, reply: Reply, errand: Errand) -> Delivered | None:
+        """Return the outcome; None where the client is to ask again, now or as it was told before a new start."""
+        if errand.not_yet is None:
+            return await self._in_time(reply.delivered())
+        if visit.is_recorded(errand.note):
+            return None
+        return await self._in_time(reply.delivered(), PATIENCE_S)
 
     async def _in_time(self, work: Awaitable[T], limit_s: float | None = None) -> T | None:
         """Return what `work` comes to, keeping the client company; None after `limit_s`."""
@@ -205,10 +208,10 @@ class _Serving:
 
 
 async def _decided(visit: Visit, errand: Errand) -> Reply:
-    assert errand.decision is not None
-    reply = await visit.ask(errand.decision)
-    await reply.delivered()
-    reply.handed_over()  # nobody is told of it
+    if errand.decision is not None:
+        reply = await visit.ask(errand.decision)
+        await reply.delivered()
+        reply.handed_over()  # nobody is told of it
     return await visit.ask(errand.question)
 
 

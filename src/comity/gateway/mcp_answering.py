@@ -48,6 +48,7 @@ class Answering:
         Raises:
             ClientLeft: the client went away; `work` goes on.
         """
+        await asyncio.sleep(0)  # most work is done in one turn of the loop
         until_s = None if limit_s is None else self._clock.monotonic_s() + limit_s
         while not work.done():
             pause_s = BEAT_S if self._exchange.has_begun else QUICK_S

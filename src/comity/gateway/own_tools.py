@@ -36,7 +36,7 @@ def call(visit: Visit, served: Served, name: str, args: dict[str, Any]) -> Erran
         UsageError: they contradict each other, or name what is not there.
     """
     if name == SPAWN:
-        return _spawn(served, args)
+        return Errand(spawning(served, args), partial(_told, _child_of(args["agent"]), acts=True))
     return _CALLS[name](visit, args)
 
 
@@ -66,7 +66,12 @@ def _wait(_visit: Visit, args: Args) -> Errand | Result:
     return Errand(question, partial(_told, lambda value: {"result": value}), not_yet=not_yet)
 
 
-def _spawn(served: Served, args: Args) -> Errand | Result:
+def spawning(served: Served, args: Args) -> Question:
+    """Return the question that a call of `comity_spawn` asks; `args` fit its schema.
+
+    Raises:
+        UsageError: it hands on a tool that is not among `served`.
+    """
     given = {
         "agent": args["agent"],
         "goal": args["goal"],
@@ -74,12 +79,7 @@ def _spawn(served: Served, args: Args) -> Errand | Result:
         "budget": _budget(args["budget"]) if "budget" in args else None,
         "tools": [_full_name(served, name) for name in args["tools"]] if "tools" in args else None,
     }
-
-    def told(value: Any) -> Any:
-        child = f"{args['agent']}/{value['task']}"
-        return {"child": child, "next": f'{WAIT} with {{"child": "{child}"}} gives its result'}
-
-    return Errand(_question(Kind.SPAWN, args["agent"], given), partial(_told, told, acts=True))
+    return _question(Kind.SPAWN, args["agent"], given)
 
 
 def _ask_human(_visit: Visit, args: Args) -> Errand | Result:
@@ -110,6 +110,14 @@ _CALLS: dict[str, Callable[[Visit, dict[str, Any]], Errand | Result]] = {
     ASK_HUMAN: _ask_human,
     FINISH: _finish,
 }
+
+
+def _child_of(agent: str) -> Callable[[Any], Any]:
+    def told(value: Any) -> Any:
+        child = f"{agent}/{value['task']}"
+        return {"child": child, "next": f'{WAIT} with {{"child": "{child}"}} gives its result'}
+
+    return told
 
 
 def _budget(given: Args) -> dict[str, Any]:

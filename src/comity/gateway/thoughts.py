@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from comity.core.codec import Digest, digest
 from comity.gateway.proposals import Proposal
 from comity.gateway.reply import Pending
@@ -18,8 +20,9 @@ KEPT_MAX = 50
 class Thoughts:
     """The latest thoughts of one program, newest last."""
 
-    def __init__(self) -> None:
-        """Know none."""
+    def __init__(self, as_asked: Callable[[str, bytes], tuple[str, bytes]]) -> None:
+        """Know none; `as_asked` gives name and arguments of a proposed call as the program will ask it."""
+        self._as_asked = as_asked
         self._kept: dict[CallKey, Thought] = {}
         self.responses: dict[str, tuple[Digest, Answer]] = {}
         """By response id: the context that was asked, and what was answered."""
@@ -35,7 +38,8 @@ class Thoughts:
         self._kept[pending.key] = thought
         if len(self._kept) > KEPT_MAX:
             del self._kept[next(iter(self._kept))]
-        return tuple(Proposal(item.name, digest(item.arguments)) for item in thought.proposals)
+        asked = (self._as_asked(item.name, item.arguments) for item in thought.proposals)
+        return tuple(Proposal(name, digest(args)) for name, args in asked)
 
     def proposing(self, tool: str, args: bytes) -> Thought | None:
         """Return the newest thought that proposed this call (`args` is canonical JSON), or None."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from comity.core.clock import Clock
 from comity.core.codec import Digest
 from comity.core.ids import Id, show_id
+from comity.gateway.proposed import as_asked
 from comity.gateway.question import Question
 from comity.gateway.recall import New, OutsideRecall, Recalled, Same
 from comity.gateway.reply import Pending, Reply, VisitOver
@@ -73,7 +75,7 @@ class Visit:
         self.incarnation = 0
         self.is_open = False
         self.is_over = False
-        self.thoughts = Thoughts()
+        self.thoughts = Thoughts(partial(as_asked, agent, tools))
         self._host = host
         self._before = before
         self.served = tuple(tool.name for tool in tools)
@@ -185,6 +187,10 @@ class Visit:
             if name in inside and name not in self.warned:
                 self.warned.add(name)
                 self.say(f"function `{name}` ran inside the program: it is not protected, and runs again on replay")
+
+    def is_recorded(self, question: Question) -> bool:
+        """Tell whether an earlier incarnation asked it, and this one has not asked it again."""
+        return self.recall is not None and self.recall.is_recorded(question)
 
     def proposed_by(self, tool: str, args: bytes) -> Thought | None:
         """Return the thought that proposed a call of `tool` with `args` (canonical JSON), or None."""

@@ -9,7 +9,7 @@ import pytest
 
 from comity.gateway.refusal import Refusal
 from comity.gateway.reply import VisitOver
-from unit.gateway.mcp_stage import TOKEN, PlayedDoor, calling, modern, rpc, tool_call
+from mcp_stage import TOKEN, PlayedDoor, calling, modern, rpc, tool_call
 
 ERAS = ("2025-06-18", "2025-11-25")
 

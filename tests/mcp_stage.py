@@ -89,6 +89,7 @@ class PlayedVisit:
         self.thought: Thought | None = None
         self.looked_for: list[tuple[str, bytes]] = []
         self.refusal: Exception | None = None
+        self.recorded: list[Question] = []
 
     @property
     def asked(self) -> list[Question]:
@@ -107,6 +108,9 @@ class PlayedVisit:
         if delivered is not None:
             reply.outcome.set_result(delivered)
         return reply
+
+    def is_recorded(self, question: Question) -> bool:
+        return question in self.recorded
 
     def proposed_by(self, name: str, args: bytes) -> Thought | None:
         self.looked_for.append((name, args))
@@ -245,3 +249,50 @@ async def calling(door: PlayedDoor) -> AsyncIterator[Caller]:
     """Serve `door`, and give a client of it."""
     async with door.serving() as url, httpx2.AsyncClient(trust_env=False) as http:
         yield Caller(http, url)
+
+
+class Request:
+    """One request without a socket, piece by piece: for tests that step a fake clock."""
+
+    def __init__(self, door: PlayedDoor, message: dict[str, Any], path: str = "/mcp", **headers: str) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.pieces: list[bytes] = []
+        self.is_whole = False
+        self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._inbox.put_nowait({"type": "http.request", "body": json.dumps(message).encode(), "more_body": False})
+        named = {"content-type": "application/json", "authorization": f"Bearer {TOKEN}", **headers}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()],
+        }
+        self.task = asyncio.ensure_future(door.app(scope, self._inbox.get, self._send))
+
+    async def _send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+            return
+        if message.get("body"):
+            self.pieces.append(message["body"])
+        self.is_whole = not message.get("more_body")
+
+    def leave(self) -> None:
+        """Close the connection."""
+        self._inbox.put_nowait({"type": "http.disconnect"})
+
+    @property
+    def events(self) -> list[Any]:
+        """Return the messages of an event stream."""
+        lines = b"".join(self.pieces).decode().split("\n")
+        return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+
+    async def answer(self) -> Any:
+        """Return the JSON of the answer, once it is whole."""
+        await asyncio.wait_for(self.task, 10)
+        assert self.is_whole
+        return json.loads(b"".join(self.pieces))

@@ -102,6 +102,9 @@ class Catalog:
         section = self._config.sections.agents.get(spec.name)
         if section is not None and section.kind == "outside":
             spec = outside_spec(spec.name, self._config, self)
+        else:
+            tools = tuple(tool.name for tool in self.tools if is_named(tool.name, spec.tools))
+            spec = msgspec.structs.replace(spec, tools=tools)
         return Program("", "", (spec,), self.tools)
 
     def find(self, name: str) -> ToolSpec | None:

@@ -49,6 +49,11 @@ def is_local(host: str) -> bool:
     return not is_public(found) if found is not None else is_loopback_name(host)
 
 
+def is_address(host: str) -> bool:
+    """Tell whether a host is an address, and so needs no look-up."""
+    return _parsed(host) is not None
+
+
 def is_loopback_name(host: str) -> bool:
     """Tell whether a name means this machine, wherever it is asked (RFC 6761, section 6.3)."""
     return host.lower() == "localhost" or host.lower().endswith(".localhost")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ from comity.stores.open import open_store
 from comity.testing.waiting import wait_until
 
 CLERK = '''"""A clerk that charges orders."""
-from comity import Context, agent, tool
+from comity import Agent, Context, agent, tool
 from comity.testing import ScriptedModel
 
 mind = ScriptedModel({"": "all is well"})
@@ -47,6 +48,9 @@ def charge(order: int, amount: int) -> dict:
 def breaks(order: int) -> str:
     """Be cut off."""
     raise OSError("connection reset")
+
+
+talker = Agent("talker", model=mind, tools=[])
 
 
 @agent(model=mind, tools=[charge, breaks])
@@ -106,6 +110,7 @@ async def serving(
     clock: Clock | None = None,
     settings: Mapping[str, str] | None = None,
     goals: tuple[str, ...] = (),
+    verify: ssl.SSLContext | bool = True,
 ) -> AsyncIterator[HttpStage]:
     """Serve a store; `goals` are worked on before, each as far as it goes. The node takes no tasks of its own."""
     given = {f"COMITY_{name.upper().replace('.', '__')}": text for name, text in (settings or {}).items()}
@@ -123,7 +128,7 @@ async def serving(
         await server.start()
         headers = {"Authorization": f"Bearer {token}"}
         try:
-            async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=20) as client:
+            async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=20, verify=verify) as client:
                 yield HttpStage(node, server, operators, token, client, tasks)
         finally:
             await server.close()
@@ -146,7 +151,8 @@ async def _worked_on(store: Store, folder: Path, goals: tuple[str, ...]) -> dict
     made: dict[str, Id] = {}
     async with Embedded(loaded, store, settings=Settings(linger_s=0.0)) as node:
         for goal in goals:
-            made[goal] = await node.create("clerk", goal, session="ada" if goal == "talk" else "")
+            talks = goal == "talk"
+            made[goal] = await node.create("talker" if talks else "clerk", goal, session="ada" if talks else "")
         for goal, task in made.items():
             if goal == "ask":
                 await wait_until(lambda task=task: _is_waiting(node, task))  # type: ignore[misc]

@@ -61,7 +61,8 @@ class Server:
         api = Api(node, tokens, self.gatekeeper, self.is_draining)
         watched = events.routes(self.feed, self.gatekeeper, node.store, node.clock)
         shown = metrics.route_of(measures, self.gatekeeper, is_open=section.open_metrics)
-        app = _app([*routes_of(OPERATIONS, api), openapi.route_of(OPERATIONS), shown, *watched, *routes])
+        self.routes = [*routes_of(OPERATIONS, api), openapi.route_of(OPERATIONS), shown, *watched, *routes]
+        app = _app(self.routes)
         hosts = (*section.hosts, urlsplit(self.url).hostname or "")
         config = uvicorn.Config(
             metrics.Measured(Shield(app, hosts), measures, node.clock),

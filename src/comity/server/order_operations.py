@@ -84,6 +84,7 @@ async def resolve(ask: Ask) -> OrderDocument:
         raise UsageError("not_happened_result", "what did not happen has no `result`", hint=hint)
     if body.result is not None:
         said["result"] = body.result
+    await ask.orders.row(ask.task)
     await ask.orders.resolve(ask.task, body.call, body.verdict, **said)
     return await _sent(ask, "resolve")
 

@@ -42,6 +42,7 @@ BY_CODE: Final[dict[str, int]] = {
     "no_such_task": 404,
     "no_such_tool": 404,
     "not_an_id": 404,
+    "not_a_scope": 404,
     "not_asked": 404,
     "not_stopped": 404,
     "bad_method": 405,

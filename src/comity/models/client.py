@@ -136,7 +136,7 @@ class UpstreamClient:
         shown = bytes(body[:ERROR_BYTES_MAX])
         if key:
             shown = shown.replace(key.encode(), b"[hidden]")
-        answer = reading.refused(response.status_code, response.headers.get("content-type", ""), shown)
+        answer = reading.refused(response.status_code, shown)
         return answer, None if answer else failure.refused(self.name, response.status_code, shown)
 
     def _look_at(self, permit: Permit) -> None:

@@ -14,7 +14,7 @@ from comity.journal.ports import ModelLimits
 from comity.journal.protocol import Delta
 from comity.journal.wire import SSE, Answer, answer_bytes
 from comity.models.chat_answer import ChatAnswer
-from comity.models.failure import broken
+from comity.models.failure import broken, told
 from comity.models.format import JSON, WireFormat
 from comity.models.sse import EventReader, StreamEvent
 from comity.models.stream import ANSWER_BYTES_MAX, Thought
@@ -56,7 +56,7 @@ class Reading(Protocol):
         """
         ...
 
-    def refused(self, status: int, content_type: str, body: bytes) -> Delta | None:
+    def refused(self, status: int, body: bytes) -> Delta | None:
         """Return the answer that a status from 400 on is, None where it is a failure."""
         ...
 
@@ -109,7 +109,7 @@ class Words:
         message = canonical(self._answer.first_message(), "message")
         return [*said, Delta("", message, _cost(thought, self._limits), thought.finish)]
 
-    def refused(self, status: int, content_type: str, body: bytes) -> Delta | None:
+    def refused(self, status: int, body: bytes) -> Delta | None:
         """Return None: an agent is told of a refusal by an error."""
         return None
 
@@ -165,12 +165,16 @@ class Relay:
             answer, thought = self._of(SSE, self._reader.body), self._reader.thought()
         return (Delta("", answer_bytes(answer), _cost(thought, self._limits), thought.finish),)
 
-    def refused(self, status: int, content_type: str, body: bytes) -> Delta | None:
+    def refused(self, status: int, body: bytes) -> Delta | None:
         """Return the answer where the request itself was refused: it is recorded, and costs nothing."""
         if status not in REFUSALS:
             return None
-        answer = self._of(content_type, body)
-        return Delta("", answer_bytes(msgspec.structs.replace(answer, status=status)), NO_COST, "error")
+        if not _is_object(body):
+            said, _ = told(body)
+            text = f"upstream `{self._answer.upstream}` answered {status}" + (f": {said}" if said else "")
+            body = self._wire.error_body(status, "model_refused", text)
+        answer = msgspec.structs.replace(self._of(JSON, body), status=status)
+        return Delta("", answer_bytes(answer), NO_COST, "error")
 
     def _of(self, content_type: str, body: bytes) -> Answer:
         try:
@@ -182,6 +186,13 @@ class Relay:
 def too_large() -> ComityError:
     """Return the error for an answer above the limit."""
     return broken(f"it is larger than {ANSWER_BYTES_MAX} bytes")
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(body), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 def _cost(thought: Thought, limits: ModelLimits) -> Cost | None:

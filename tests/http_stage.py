@@ -109,13 +109,18 @@ async def serving(
     *,
     clock: Clock | None = None,
     settings: Mapping[str, str] | None = None,
+    text: str = "",
     goals: tuple[str, ...] = (),
     verify: ssl.SSLContext | bool = True,
 ) -> AsyncIterator[HttpStage]:
-    """Serve a store; `goals` are worked on before, each as far as it goes. The node takes no tasks of its own."""
+    """Serve a store, with `text` as `comity.toml`; `goals` are worked on before, each as far as it goes. The node takes no tasks of its own."""
     given = {f"COMITY_{name.upper().replace('.', '__')}": text for name, text in (settings or {}).items()}
     home = folder / "home"
-    config = load_config({"COMITY_HOME": str(home), "HOME": str(folder), "COMITY_SERVER__PORT": "0", **given})
+    if text:
+        (folder / "comity.toml").write_text(text, encoding="utf-8")
+        given["COMITY_CONFIG"] = str(folder / "comity.toml")
+    base = {"COMITY_HOME": str(home), "HOME": str(folder), "COMITY_SERVER__PORT": "0"}
+    config = load_config({**base, **given})
     config.make_home()
     store = open_store(config.sections.store.url)
     await store.open()

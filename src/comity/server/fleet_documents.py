@@ -10,6 +10,7 @@ from comity.core.ids import show_id
 from comity.journal.spec import AgentSpec, Effect, Program, ToolSpec
 from comity.journal.unit import StateRow
 from comity.kernel.session import read_conversation
+from comity.runtime.catalog import CatalogEntry
 from comity.runtime.orders import Question
 from comity.runtime.words import iso
 from comity.server.documents import Moment, TaskDocument, Uuid, WireDocument
@@ -56,6 +57,27 @@ class ToolDocument(msgspec.Struct, frozen=True):
     reconcile: str | None
     compensate: str | None
     verify: str | None
+
+
+class CatalogDocument(ToolDocument, frozen=True):
+    """A tool of the catalog: offered where `state` is `accepted` or `file`; else `problem` says why not."""
+
+    title: str
+    server: str | None
+    file: str | None
+    state: str
+    problem: str | None
+    accepted_by: str | None
+    accepted_at: Moment | None
+
+
+class CatalogToolDocument(CatalogDocument, frozen=True):
+    """A tool in full: schemas of arguments and result, annotations, and what waits to be accepted in their place."""
+
+    schema: dict[str, Any]
+    output: dict[str, Any]
+    annotations: dict[str, Any]
+    offered: dict[str, Any] | None
 
 
 class AgentDocument(msgspec.Struct, frozen=True):
@@ -146,6 +168,37 @@ def tool_document(tool: ToolSpec) -> ToolDocument:
     )
 
 
+def catalog_document(entry: CatalogEntry) -> CatalogDocument:
+    """Return a tool as the catalog lists it."""
+    return CatalogDocument(**_catalog_fields(entry))
+
+
+def catalog_tool_document(entry: CatalogEntry) -> CatalogToolDocument:
+    """Return a tool in full."""
+    spec, waits = entry.spec, entry.pin.offered if entry.pin is not None else None
+    return CatalogToolDocument(
+        **_catalog_fields(entry),
+        schema=spec.schema,
+        output=spec.output,
+        annotations=spec.annotations,
+        offered=msgspec.to_builtins(waits) if waits is not None else None,
+    )
+
+
 def stop_document(scope: str, said: dict[str, Any]) -> StopDocument:
     """Return a stop in force."""
     return StopDocument(scope, said.get("by"), iso(int(said.get("at_us") or 0)))
+
+
+def _catalog_fields(entry: CatalogEntry) -> dict[str, Any]:
+    spec, pin = entry.spec, entry.pin
+    return {
+        **msgspec.structs.asdict(tool_document(spec)),
+        "title": spec.title,
+        "server": spec.server or None,
+        "file": spec.file or None,
+        "state": entry.state,
+        "problem": entry.problem or None,
+        "accepted_by": (pin.accepted_by or None) if pin is not None else None,
+        "accepted_at": iso(pin.accepted_us) if pin is not None else None,
+    }

@@ -26,6 +26,8 @@ from comity.server.bodies import AgentBody, AnswerBody, SessionQuery, SessionsQu
 from comity.server.documents import Uuid, task_document, wire_document
 from comity.server.fleet_documents import (
     AgentDocument,
+    CatalogDocument,
+    CatalogToolDocument,
     ConversationDocument,
     LiftedDocument,
     QuestionDocument,
@@ -33,6 +35,8 @@ from comity.server.fleet_documents import (
     StopDocument,
     StoppedDocument,
     agent_document,
+    catalog_document,
+    catalog_tool_document,
     question_document,
     session_document,
     stop_document,
@@ -64,6 +68,12 @@ class AgentList(msgspec.Struct, frozen=True):
     """Registered agents, by name."""
 
     agents: list[AgentDocument]
+
+
+class ToolList(msgspec.Struct, frozen=True):
+    """The tools that programs may be offered, and those that wait, by name."""
+
+    tools: list[CatalogDocument]
 
 
 class StopList(msgspec.Struct, frozen=True):
@@ -161,6 +171,25 @@ async def put_agent(ask: Ask) -> AgentDocument:
     outside = Outside(**msgspec.structs.asdict(given.pop("outside")))
     await register_outside(node.store, name, AgentSpec(name, outside=outside, **given))
     return await agent(ask)
+
+
+async def tools(ask: Ask) -> ToolList:
+    """List the tools of upstreams and of tool files."""
+    catalog = ask.api.node.catalog
+    await catalog.refresh()
+    return ToolList([catalog_document(entry) for entry in catalog.entries])
+
+
+async def tool(ask: Ask) -> CatalogToolDocument:
+    """Show a tool, and what waits to be accepted of it."""
+    catalog = ask.api.node.catalog
+    await catalog.refresh()
+    return catalog_tool_document(catalog.entry(ask.path["tool"]))
+
+
+async def accept_tool(ask: Ask) -> CatalogToolDocument:
+    """Accept what a tool's server says of it now."""
+    return catalog_tool_document(await ask.api.node.catalog.accept(ask.path["tool"], ask.who.name))
 
 
 async def stopped(ask: Ask) -> StopList:

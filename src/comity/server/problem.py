@@ -57,6 +57,7 @@ BY_CODE: Final[dict[str, int]] = {
     "not_in_doubt": 409,
     "not_outside": 409,
     "not_parked": 409,
+    "nothing_to_accept": 409,
     "result_and_error": 409,
     "task_ended": 409,
     "body_too_large": 413,

@@ -16,6 +16,7 @@ import sys
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 _CLEAR_ALL = 4
@@ -45,6 +46,11 @@ def allow_many_descriptors() -> None:
 def hide_from_neighbours() -> None:
     """Make memory and environment of this process unreadable for others of the same user (`/proc/<pid>/…`, ptrace)."""
     _prctl(PR_SET_DUMPABLE, 0)
+
+
+def adopt_orphans() -> None:
+    """Have what this process started come back to it as a child when its own parent ends."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def gain_no_privileges() -> None:

@@ -118,7 +118,7 @@ class PlayedHand:
 class Client:
     """One request to an ASGI application, piece by piece."""
 
-    def __init__(self, app: Any, path: str, body: bytes, headers: dict[str, str]) -> None:
+    def __init__(self, app: Any, path: str, body: bytes, headers: dict[str, str], method: str = "POST") -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body = bytearray()
@@ -128,7 +128,7 @@ class Client:
         self.changed = asyncio.Event()
         scope = {
             "type": "http",
-            "method": "POST",
+            "method": method,
             "path": path,
             "raw_path": path.encode(),
             "query_string": b"",
@@ -236,10 +236,12 @@ class Gate:
         self.kernel.poke(task)
         return self.door.tokens.mint(task, incarnation)
 
-    def post(self, token: str, body: Any, path: str = "/v1/chat/completions", **headers: str) -> Client:
+    def post(
+        self, token: str, body: Any, path: str = "/v1/chat/completions", *, method: str = "POST", **headers: str
+    ) -> Client:
         """Send a request."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        client = Client(self.app, path, data, {"authorization": f"Bearer {token}", **headers})
+        client = Client(self.app, path, data, {"authorization": f"Bearer {token}", **headers}, method)
         self.clients.append(client)
         return client
 

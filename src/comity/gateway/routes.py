@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from comity.gateway.door import Door
 from comity.gateway.mcp import mcp_routes
+from comity.gateway.model_list import ModelList, NotServed
 from comity.gateway.models import ModelURL
 from comity.models.formats import FORMATS
 
@@ -20,15 +19,15 @@ def gateway_routes(door: Door, body_bytes_max: int) -> list[BaseRoute]:
 def model_routes(door: Door, body_bytes_max: int) -> list[BaseRoute]:
     """Return the routes of the model URL."""
     routes: list[BaseRoute] = []
-
-    async def models(_request: Request) -> Response:
-        data = [{"id": name, "object": "model", "created": 0, "owned_by": "comity"} for name in door.node.models.names]
-        return JSONResponse({"object": "list", "data": data})
-
+    listed, other = ModelList(door, body_bytes_max), NotServed(door, body_bytes_max)
     for prefix in ("/v1", "/t/{token}/v1"):
         routes += [
             Route(prefix + wire.path, ModelURL(door, wire, body_bytes_max), methods=["POST"])
             for wire in FORMATS.values()
         ]
-        routes.append(Route(f"{prefix}/models", models, methods=["GET"]))
+        routes += [
+            Route(f"{prefix}/models", listed, methods=["GET"]),
+            Route(f"{prefix}/{{rest:path}}", other),
+            WebSocketRoute(f"{prefix}/{{rest:path}}", other),
+        ]
     return routes

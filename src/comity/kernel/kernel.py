@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True):
     linger_s: float = 0.25
     drain_s: float = 30.0
     poll_s: float = 1.0
-    tasks_max: int = 100
+    tasks_max: int = 100  # outside programs are not counted: their brains cost this node nothing
     queues: tuple[str, ...] = ()
 
 
@@ -231,7 +231,7 @@ class Kernel:
     async def _take(self) -> None:
         while True:
             heard = self._poked.count
-            room = self.settings.tasks_max - len(self.runs)
+            room = self.settings.tasks_max - sum(not run.is_outside for run in self.runs.values())
             taken: list[TaskRow] = []
             pause_s = await self._pause_s()
             if room > 0 and not self._is_draining and self.lease.may_start():

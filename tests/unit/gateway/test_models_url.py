@@ -302,3 +302,24 @@ async def test_a_provider_s_own_tool_is_refused_unless_the_agent_may_have_it() -
             told = await client.whole()
         assert client.status == status, told
     assert not refused.model.asked
+
+
+async def test_paths_that_are_not_served_say_which_are() -> None:
+    stage = GateStage()
+    async with stage.node() as gate:
+        client = gate.post("ct_", asking("hi"), "/v1/embeddings")
+        told = await client.whole()
+    assert (client.status, told["error"]["code"]) == (404, "not_served")
+    assert "`/v1/chat/completions`" in told["error"]["message"]
+
+
+async def test_the_list_of_models_is_for_programs() -> None:
+    stage = GateStage()
+    task = await stage.create()
+    async with stage.node() as gate:
+        token = await gate.adopt(task)
+        listed = gate.post(token, b"", "/v1/models", method="GET")
+        refused = gate.post("sk-other", b"", "/v1/models", method="GET")
+        assert [item["id"] for item in (await listed.whole())["data"]] == ["m"]
+        await refused.whole()
+    assert refused.status == 401

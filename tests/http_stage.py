@@ -113,7 +113,10 @@ async def serving(
     goals: tuple[str, ...] = (),
     verify: ssl.SSLContext | bool = True,
 ) -> AsyncIterator[HttpStage]:
-    """Serve a store, with `text` as `comity.toml`; `goals` are worked on before, each as far as it goes. The node takes no tasks of its own."""
+    """Serve a store, with `text` as `comity.toml`; `goals` are worked on before, each as far as it goes.
+
+    The node takes no tasks of its own.
+    """
     given = {f"COMITY_{name.upper().replace('.', '__')}": text for name, text in (settings or {}).items()}
     home = folder / "home"
     if text:

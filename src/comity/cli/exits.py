@@ -48,6 +48,7 @@ _NOT_THERE = frozenset(
         "no_such_model",
         "no_such_session",
         "no_such_task",
+        "no_such_token",
         "no_such_tool",
         "not_asked",
         "not_stopped",

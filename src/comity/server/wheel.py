@@ -61,7 +61,7 @@ class Wheel:
     async def _turn(self) -> None:
         while self._slots:
             now = self._clock.monotonic_s() / TICK_S
-            for number in sorted(number for number in self._slots if number <= now):
+            for number in sorted(number for number, slot in self._slots.items() if number <= now or not slot):
                 for timer in tuple(self._slots.pop(number)):
                     timer.fire()
             if self._slots:

@@ -254,7 +254,11 @@ async def test_a_page_that_waits_answers_with_the_first_news():
         task = (await place.held("a")).id
         asking = asyncio.ensure_future(place.serving.get(task, "?wait=50&from=2"))
         await wait_until(lambda: place.serving.feed.statistics().watchers == 1)
-        place.serving.feed.progress(task, "not on a page", None)
+        await wait_until(lambda: place.serving.feed.statistics().behind == 0)
+        async with place.serving.stream(task) as source:
+            await source.next()
+            place.serving.feed.progress(task, "not on a page", None)
+            assert (await source.next()).event == "live"
         await place.grow(task)
         page = (await asking).json()
         assert [event["id"] for event in page["events"]] == [2]
@@ -272,6 +276,14 @@ async def test_a_page_comes_empty_when_its_wait_is_over():
         await clock.advance(2)
         assert (await asking).json() == {"events": [], "from": 2}
         await wait_until(lambda: place.serving.feed.statistics().watchers == 0)
+        await clock.advance(1)
+        assert clock.statistics().sleepers == 0, "nothing is left to ring"
+
+
+async def test_a_page_that_does_not_wait_needs_no_time():
+    async with Place(FakeClock(monotonic_s=1_000.5)) as place:
+        task = (await place.held("a")).id
+        assert (await place.serving.get(task, "?wait=0&from=2")).json() == {"events": [], "from": 2}
 
 
 async def test_a_connection_serves_one_page_after_the_other():
@@ -300,6 +312,9 @@ async def test_a_quiet_connection_is_kept_alive_every_fifteen_seconds():
                 await clock.advance(events_delivery.KEEP_ALIVE_S + 1)
                 assert (await source.next()) == Told("comment", "", "keep-alive")
                 assert told_by(await socket.recv()) == Told("keep-alive", "", None)
+        await wait_until(lambda: place.serving.feed.statistics().watchers == 0)
+        await clock.advance(events_delivery.KEEP_ALIVE_S + 1)
+        assert clock.statistics().sleepers == 0, "nothing is left to ring"
 
 
 async def test_an_idle_watcher_costs_the_server_one_task():
@@ -500,6 +515,7 @@ async def test_head_says_what_get_would_give():
         task = (await place.held("a")).id
         async with httpx2.AsyncClient() as client:
             answer = await client.head(place.serving.url + place.serving.path(task), headers=place.serving.headers())
+            await wait_until(lambda: not place.serving.server.server_state.tasks)
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "text/event-stream"
 

@@ -19,7 +19,7 @@ from comity.journal.unit import Transition, Unit
 from comity.server import feed as feeds
 from comity.server.event import EndEvent, Event, LiveEvent
 from comity.server.feed import Feed, Watcher, Which
-from contract.world import OPERATOR, STORES, World, append, new_task, on_every_store, subject
+from contract.world import OPERATOR, STORES, World, append, name_id, new_task, on_every_store, subject
 
 
 @pytest.fixture(params=STORES)
@@ -69,10 +69,10 @@ class Reader:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-async def end(world: World, task: Id) -> None:
+async def end(world: World, task: Id, state: State = State.SUCCEEDED) -> None:
     row = await world.row(task)
-    entries = (entry(row.last_seq + 1, "", Kind.TASK, 1, Ended("succeeded")),)
-    await world.commit(Unit(subject(row), entries=entries, transition=Transition(State.SUCCEEDED)))
+    entries = (entry(row.last_seq + 1, "", Kind.TASK, 1, Ended(state)),)
+    await world.commit(Unit(subject(row), entries=entries, transition=Transition(state)))
 
 
 async def grow(world: World, row: TaskRow, count: int = 1) -> None:
@@ -243,6 +243,102 @@ def join(feed: Feed, task: Id, start: int) -> Watcher:
     return watcher
 
 
+@pytest.mark.parametrize("is_log", [False, True])
+async def test_what_is_committed_while_a_watcher_reads_reaches_it_too(is_log: bool):
+    world = Small()
+    row = await world.held("a")
+    others = join(world.feed, row.id, 1)
+    await world.pass_time()
+    gate, store = asyncio.Event(), Reading(world.store)
+    world.feed._store = store.paused_at(gate, "log" if is_log else "load")
+    reader = Reader(world.feed, task=b"" if is_log else row.id)
+    await world.clock.settle()
+    world.feed._store = world.store
+    await grow(world, row)
+    await world.pass_time()
+    assert await take_all(world.feed, others)
+    gate.set()
+    await world.pass_time()
+    assert reader.numbers == [1, 2]
+    await world.feed.close()
+
+
+async def test_a_task_that_goes_on_while_its_watcher_reads_has_not_ended():
+    world = Small()
+    row = await world.held("a")
+    await end(world, row.id, State.FAILED)
+    gate, store = asyncio.Event(), Reading(world.store)
+    world.feed._store = store.paused_at(gate, "task")
+    reader = Reader(world.feed, 1, row.id)
+    await world.clock.settle()
+    world.feed._store = world.store
+    await world.send(row.id, wakes="failed")
+    await world.take(name_id("node"))
+    await grow(world, row)
+    gate.set()
+    await world.pass_time()
+    assert [event.number for event in reader.events] == [1, 2, 3]
+    assert not reader.watcher.is_over
+    await world.feed.close()
+
+
+class Reading:
+    """A store, one of whose reads is answered late: what it read is old by then."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def paused_at(self, gate: asyncio.Event, name: str) -> Any:
+        read = getattr(self._store, name)
+
+        async def late(*args: Any) -> Any:
+            found = await read(*args)
+            await gate.wait()
+            return found
+
+        setattr(self, name, late)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_a_long_journal_of_an_ended_task_ends_with_its_last_page():
+    world = Small()
+    row = await world.held("a", entries=2 * feeds.PAGE + 5)
+    await end(world, row.id)
+    reader = Reader(world.feed, 1, row.id)
+    await world.pass_time()
+    assert reader.numbers == list(range(1, 2 * feeds.PAGE + 7))
+    assert isinstance(reader.events[-1].document, EndEvent)
+    await world.feed.close()
+
+
+async def test_a_large_commit_is_read_to_its_end_at_once():
+    world = Small()
+    row = await world.held("a")
+    reader = Reader(world.feed, 1, row.id)
+    await world.pass_time()
+    reads = world.feed.statistics().reads
+    await grow(world, row, 3 * feeds.PAGE - 1)
+    await world.clock.settle()
+    assert world.feed.statistics().reads == reads + 3
+    assert reader.numbers == list(range(1, 3 * feeds.PAGE + 1))
+    await world.feed.close()
+
+
+async def test_a_plain_append_of_this_process_is_told_at_once_on_a_real_store(tmp_path: Path):
+    async with World("sqlite", tmp_path) as world:
+        feed = Feed(world.store, world.clock)
+        row = await world.held("a")
+        reader = Reader(feed, 1, row.id)
+        await reader.until_seen(1)
+        await world.clock.advance(10)
+        await grow(world, row)
+        await reader.until_seen(2)
+        await feed.close()
+
+
 async def test_an_idle_watcher_has_no_task_and_no_sleeper_of_its_own():
     world = Small()
     rows = [await world.held(f"task {number}") for number in range(50)]
@@ -347,6 +443,9 @@ async def test_a_store_that_is_away_keeps_little_of_what_passes():
     del store.log
     await world.clock.advance(10)
     assert len(reader.events) == 1 + feeds.PASSING_CHARS_MAX / 100_000
+    world.feed.progress(row.id, "the store is back", None)
+    await world.pass_time()
+    assert reader.events[-1].document.data.text == "the store is back"
     await world.feed.close()
 
 
@@ -365,6 +464,12 @@ async def test_what_passes_does_not_fill_a_queue_while_the_store_is_away():
     assert len(reader.events) == 1 + feeds.QUEUE_MAX
     assert sum(len(event.document.data.text) for event in reader.events[1:]) <= feeds.PASSING_CHARS_MAX
     await world.feed.close()
+
+
+async def test_what_passes_is_not_kept_for_nobody():
+    world = Small()
+    world.feed.progress(name_id("a"), "nobody listens", None)
+    assert world.feed._passing == []
 
 
 async def test_too_many_watchers_are_refused_until_one_leaves():
@@ -436,8 +541,7 @@ async def test_a_task_that_is_retried_is_followed_on():
     world = Small()
     row = await world.held("a")
     reader = Reader(world.feed, 1, row.id)
-    entries = (entry(2, "", Kind.TASK, 1, Ended("failed")),)
-    await world.commit(Unit(subject(row), entries=entries, transition=Transition(State.FAILED)))
+    await end(world, row.id, State.FAILED)
     await world.pass_time()
     assert isinstance(reader.events[-1].document, EndEvent)
     await world.send(row.id, wakes="failed")

@@ -44,6 +44,13 @@ async def test_a_wheel_that_stood_still_turns_again():
     assert rung == [1, 1]
 
 
+async def test_a_wheel_with_cancelled_timers_alone_stands_still():
+    clock = FakeClock()
+    Wheel(clock).after(50, int).cancel()
+    await clock.advance(1)
+    assert clock.statistics().sleepers == 0
+
+
 async def test_a_closed_wheel_rings_nobody():
     clock, rung = FakeClock(), []
     wheel = Wheel(clock)

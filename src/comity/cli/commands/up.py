@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from comity.cli.app import App
 from comity.cli.exits import Exit
 from comity.cli.grammar import command
+from comity.core.errors import UsageError
 
 if TYPE_CHECKING:
     from comity.runtime.node import Node
@@ -73,6 +74,7 @@ async def _up(app: App, options: UpOptions) -> int:
     from comity.server.listening import listen
 
     app.set_up_logs("info")
+    supervisor = _supervisor(options.announce_fd)
     listening = listen(app.config.sections.server, options.listen_fd)
     async with app.store(may_make=True) as store:
         node = Node(app.config, store, os.environ)
@@ -85,7 +87,7 @@ async def _up(app: App, options: UpOptions) -> int:
             await node.start()
             await server.start()
             _greet(app, node)
-            await _give_token(app, server.url, operators, options.announce_fd)
+            await _give_token(app, server.url, operators, supervisor)
             await ending.wait(node, server)
         except BaseException:
             if server is not None:
@@ -129,12 +131,28 @@ def _greet(app: App, node: Node) -> None:
     screen.note((f"brain isolation: {described()}; Ctrl-C drains, a second one quits", "dim"))
 
 
-async def _give_token(app: App, url: str, operators: Operators, announce_fd: int | None) -> None:
+def _supervisor(fd: int | None) -> BinaryIO | None:
+    """Return where a supervisor reads what is announced.
+
+    Raises:
+        UsageError: nobody does.
+    """
+    if fd is None:
+        return None
+    try:
+        os.set_inheritable(fd, False)
+        return os.fdopen(fd, "wb")
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        text = f"descriptor `{fd}` cannot be written to: {why}"
+        raise UsageError("bad_announce_fd", text, hint="a supervisor passes the writing end of a pipe") from None
+
+
+async def _give_token(app: App, url: str, operators: Operators, supervisor: BinaryIO | None) -> None:
     """Hand a supervisor its token; else show the store's first one to the person at the terminal."""
-    if announce_fd is not None:
-        line = msgspec.json.encode({"url": url, "token": operators.passing()}) + b"\n"
-        with os.fdopen(announce_fd, "wb") as supervisor:
-            supervisor.write(line)
+    if supervisor is not None:
+        with supervisor:
+            supervisor.write(msgspec.json.encode({"url": url, "token": operators.passing()}) + b"\n")
     elif app.log_format == "json" or not sys.stderr.isatty():  # a log is no place for a token
         if app.log_format != "json" and not await operators.all():
             app.screen.note(("no operator token yet: `comity token new NAME` makes one", "dim"))

@@ -7,15 +7,9 @@ the key is in the header only.
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
-from urllib.parse import urlsplit
-
-import httpx2
 
 from comity.core.clock import Clock
 from comity.core.entropy import Entropy
@@ -23,6 +17,8 @@ from comity.core.errors import ComityError, LeaseError, UsageError
 from comity.journal.call import Permit
 from comity.journal.protocol import Delta
 from comity.models import failure
+from comity.models.connection import Connection
+from comity.models.pool import ConnectionPool
 from comity.models.reading import Reading
 from comity.models.settings import Upstream
 
@@ -30,8 +26,6 @@ TRIES_MAX = 4
 BACKOFF_S = 0.5
 """The pause after the first busy answer; it doubles with each, and chance adds up to a quarter."""
 ERROR_BYTES_MAX = 65_536
-CONNECTIONS_MAX = 1_000
-DRAIN_S = 0.25
 ANTHROPIC_VERSION = "2023-06-01"
 """The version of Anthropic's API that is asked for where the program names none."""
 _HEADERS = {
@@ -64,13 +58,13 @@ class UpstreamClient:
         self._clock = clock
         self._entropy = entropy
         self._environment = environment
-        self._http: httpx2.AsyncClient | None = None
+        self._pool: ConnectionPool | None = None
 
     async def aclose(self) -> None:
         """Close the connections."""
-        http, self._http = self._http, None
-        if http is not None:
-            await http.aclose()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.aclose()
 
     async def stream(
         self, permit: Permit, request: UpstreamRequest, make_reading: Callable[[], Reading], tries_max: int = TRIES_MAX
@@ -81,63 +75,48 @@ class UpstreamClient:
             ComityError: one of `failure`'s; LeaseError where the permit ran out before anything was sent.
         """
         key = self._key()
-        url, headers = self.upstream.base_url.rstrip("/") + request.path, self._headers(key, request.headers)
+        headers = self._headers(key, request.headers)
         for tries in range(1, tries_max + 1):
             self._look_at(permit)
-            reading = make_reading()
-            error: ComityError | None = None
-            answer: Delta | None = None
-            with self._mapped(key):
-                posted = self._open().stream("POST", url, content=request.body, headers=headers)
-                async with posted as response:
-                    if response.is_success:
-                        async for delta in _deltas(response, reading):
-                            yield delta
-                    else:
-                        answer, error = await self._refusal(response, reading, key)
-            if error is None:
-                for delta in reading.end() if answer is None else (answer,):
+            reading, body = make_reading(), b""
+            async with self._open().post(request.path, headers, request.body) as answer:
+                if is_success := 200 <= answer.status < 300:
+                    async for delta in _deltas(answer, reading):
+                        yield delta
+                else:
+                    body = await _short_body(answer, key)
+            if is_success:
+                for delta in reading.end():
                     yield delta
                 return
+            if (refused := reading.refused(answer.status, body)) is not None:
+                yield refused
+                return
+            error = failure.refused(self.name, answer.status, body)
             if tries == tries_max:
                 raise error
-            await self._back_off(error, response, tries, permit)
+            await self._back_off(error, answer.headers, tries, permit)
 
-    async def _back_off(self, error: ComityError, response: httpx2.Response, tries: int, permit: Permit) -> None:
+    async def _back_off(self, error: ComityError, headers: Mapping[bytes, bytes], tries: int, permit: Permit) -> None:
         """Wait before the next try; raise `error` where it is not worth one, or the permit does not cover it."""
         chance = int.from_bytes(self._entropy.take(2), "big") / 65_535
-        pause_s = max(BACKOFF_S * 2 ** (tries - 1) * (1 + chance / 4), self._retry_after_s(response))
+        pause_s = max(BACKOFF_S * 2 ** (tries - 1) * (1 + chance / 4), self._retry_after_s(headers))
         is_covered = self._clock.monotonic_s() + pause_s < permit.expires_s
         if error.code != "model_busy" or not is_covered:
             raise error
         await self._clock.sleep(pause_s)
 
-    def _retry_after_s(self, response: httpx2.Response) -> float:
+    def _retry_after_s(self, headers: Mapping[bytes, bytes]) -> float:
         """Return for how long the server asks to be left alone; 0 where it does not say."""
-        text, factor = response.headers.get("retry-after-ms", ""), 0.001
+        text, factor = _text(headers, b"retry-after-ms"), 0.001
         if not text:
-            text, factor = response.headers.get("retry-after", "").strip(), 1.0
+            text, factor = _text(headers, b"retry-after"), 1.0
         if text.replace(".", "", 1).isdecimal() and text.isascii():
             return float(text) * factor
         try:
             return parsedate_to_datetime(text).timestamp() - self._clock.wall_us() / 1_000_000
         except (ValueError, OverflowError):
             return 0.0
-
-    async def _refusal(
-        self, response: httpx2.Response, reading: Reading, key: str
-    ) -> tuple[Delta | None, ComityError | None]:
-        """Return what a status other than 2xx is: an answer all the same, or an error."""
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > ERROR_BYTES_MAX:
-                break
-        shown = bytes(body[:ERROR_BYTES_MAX])
-        if key:
-            shown = shown.replace(key.encode(), b"[hidden]")
-        answer = reading.refused(response.status_code, shown)
-        return answer, None if answer else failure.refused(self.name, response.status_code, shown)
 
     def _look_at(self, permit: Permit) -> None:
         if self._clock.monotonic_s() >= permit.expires_s:
@@ -172,62 +151,46 @@ class UpstreamClient:
             headers["authorization"] = f"Bearer {key}"
         return headers
 
-    def _open(self) -> httpx2.AsyncClient:
-        if self._http is None:
-            upstream = self.upstream
-            times = (upstream.timeout_s, upstream.connect_timeout_s)
-            has_tls = "https" in {urlsplit(upstream.base_url).scheme, urlsplit(upstream.proxy).scheme}
-            self._http = httpx2.AsyncClient(
-                timeout=httpx2.Timeout(times[0], connect=times[1], pool=times[1]),
-                limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=100),
-                # A context without roots trusts nobody; loading those of the system takes long, for plain HTTP in vain.
-                verify=httpx2.create_ssl_context() if has_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-                proxy=upstream.proxy or None,
-                trust_env=False,
-                follow_redirects=False,
-            )
-        return self._http
-
-    @contextmanager
-    def _mapped(self, key: str) -> Iterator[None]:
-        """Turn the transport's errors into ours: before anything was sent nothing happened, after that nobody knows."""
-        try:
-            yield
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError) as error:
-            why = str(error) or type(error).__name__
-            raise failure.unreachable(self.name, why.replace(key, "[hidden]") if key else why) from None
-        except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.InvalidURL):
-            text = f"upstream `{self.name}` cannot be asked: its `base_url` or key is malformed"
-            raise ComityError("model_refused", text, hint="check the upstream's section in comity.toml") from None
-        except httpx2.TimeoutException:
-            raise failure.timed_out(self.name, self.upstream.timeout_s) from None
-        except (httpx2.HTTPError, httpx2.StreamError) as error:
-            raise failure.broken(f"upstream `{self.name}`: {type(error).__name__}") from None
+    def _open(self) -> ConnectionPool:
+        if self._pool is None:
+            try:
+                self._pool = ConnectionPool(self.name, self.upstream)
+            except ValueError:
+                text = f"upstream `{self.name}` cannot be asked: its `base_url` or `proxy` is malformed"
+                raise ComityError("model_refused", text, hint="check the upstream's section in comity.toml") from None
+        return self._pool
 
 
 def _is_header_value(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-async def _deltas(response: httpx2.Response, reading: Reading) -> AsyncIterator[Delta]:
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1").strip()
+
+
+async def _deltas(answer: Connection, reading: Reading) -> AsyncIterator[Delta]:
     """Yield what may go on of an answer as it comes."""
-    reading.begin(response.headers.get("content-type", ""))
-    chunks = response.aiter_bytes()
-    try:
-        async for chunk in chunks:
-            for delta in reading.feed(chunk):
-                yield delta
-            if reading.is_done:
-                break
-    except httpx2.HTTPError:
-        if not reading.is_whole:
-            raise
-    await _drain(chunks)
+    encoding = _text(answer.headers, b"content-encoding")
+    if encoding not in {"", "identity"}:
+        raise failure.broken(f"it is packed (`{encoding[:20]}`), though nobody asked for that")
+    reading.begin(_text(answer.headers, b"content-type").lower())
+    chunk = b"-"
+    while chunk and not reading.is_done:
+        try:
+            chunk = await answer.read()
+        except ComityError:
+            if not reading.is_whole:
+                raise
+            return
+        for delta in reading.feed(chunk):
+            yield delta
 
 
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read on to the end of the body, which lets the connection be used again; never wait for it, nor fail by it."""
-    with suppress(TimeoutError, httpx2.HTTPError, httpx2.StreamError):
-        async with asyncio.timeout(DRAIN_S):
-            async for _ in chunks:
-                pass
+async def _short_body(answer: Connection, key: str) -> bytes:
+    """Return the beginning of an error's body, which may name the key: without that."""
+    body = bytearray()
+    while len(body) < ERROR_BYTES_MAX and (chunk := await answer.read()):
+        body += chunk
+    shown = bytes(body[:ERROR_BYTES_MAX])
+    return shown.replace(key.encode(), b"[hidden]") if key else shown

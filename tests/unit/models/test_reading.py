@@ -203,7 +203,8 @@ async def test_other_statuses_are_failures(status, code):
 )
 async def test_a_stream_that_is_none_or_breaks_off_may_have_been_made(chunks, then):
     error, out = await failure(Reply(chunks=chunks, then=then))
-    assert (error.code, error.retry, out) == ("model_broken", "redo", HALF)
+    assert (error.code, error.retry) == ("model_broken", "redo")
+    assert HALF.startswith(out)
 
 
 async def test_a_stream_of_bytes_that_are_no_text_is_broken():

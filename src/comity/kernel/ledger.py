@@ -205,7 +205,7 @@ class Ledger:
     def _record(self, item: Entry, asked: Asked) -> Record:
         key = CallKey(item.branch, item.kind, asked.name, asked.occurrence)
         record = Record(item.seq, key, asked.digest, asked.args, item.at_us, asked.round)
-        record.incarnation = self.incarnation
+        record.incarnation = self.incarnation if item.seq > self.copied else 0
         if item.branch.startswith("~"):
             record.cleans = int(item.branch[1:].partition(".")[0])
         earlier = self.by_key.get(key)
@@ -319,7 +319,7 @@ class Ledger:
         if record is not None and record.open and record.attempt == body.attempt:
             record.evidence = body
 
-    def _received(self, _item: Entry, body: Received) -> None:
+    def _received(self, item: Entry, body: Received) -> None:
         if body.kind == "signal":
             self.signals.setdefault(body.name, []).append(body)
         elif body.kind == "answer":
@@ -328,6 +328,9 @@ class Ledger:
             self._child_ended(body.name, decode(body.value.inline))
         elif body.kind == "order" and body.name == "finish":
             self.finish = body.value
+        elif body.kind == "order" and body.name == "adopt":
+            if item.seq > self.copied:  # a fork's program is another one than its origin's
+                self._adopted(decode(body.value.inline)["incarnation"])
         elif body.kind == "order":
             self._ordered(body.name, decode(body.value.inline or b"null") or {})
 
@@ -353,8 +356,6 @@ class Ledger:
                 self.budget = _raised(self.budget, value["budget"])
         elif name == "retry":
             self.retry = value
-        elif name == "adopt":
-            self._adopted(value["incarnation"])
         elif name == "resolve":
             record = self.calls.get(value["call"])
             if record is not None and record.in_doubt and value.get("attempt", record.attempt) == record.attempt:

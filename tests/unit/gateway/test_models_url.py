@@ -15,6 +15,7 @@ from comity.journal.ports import ModelRequest
 from comity.journal.spec import Outside
 from comity.journal.task import State
 from comity.journal.wire import Answer, read_answer
+from comity.kernel.fork import Changes
 from comity.runtime.account import read_account
 from gate_stage import GateStage, asking, chat, streamed
 
@@ -323,3 +324,21 @@ async def test_the_list_of_models_is_for_programs() -> None:
         assert [item["id"] for item in (await listed.whole())["data"]] == ["m"]
         await refused.whole()
     assert refused.status == 401
+
+
+async def test_a_fork_s_program_recalls_what_its_origin_s_program_did() -> None:
+    stage = GateStage()
+    stage.model.play = hello
+    task = await stage.create()
+    async with stage.node() as gate:
+        token = await gate.adopt(task)
+        said = await gate.post(token, asking("one")).whole()
+        await gate.post(token, asking("one", "two")).whole()
+        last = (await stage.orders.row(task)).last_seq
+        forked, _ = await stage.orders.fork(task, last, Changes())
+        gate.kernel.poke()
+        other = await gate.adopt(forked)
+        assert await gate.told(gate.post(other, asking("one"))) == said
+        await gate.told(gate.post(other, asking("one", "two")))
+        await gate.told(gate.post(other, asking("one", "two", "three")))
+    assert [len(request.messages) for request in stage.model.asked] == [1, 2, 3]

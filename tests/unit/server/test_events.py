@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from comity.core.ids import Id, show_id
+from comity.core.ids import Id, parse_id, show_id
 from comity.journal.call import Kind, Permit
 from comity.journal.entry import Ended, entry
 from comity.journal.task import State
@@ -22,7 +22,8 @@ from comity.server import events_delivery, feed
 from comity.testing import FakeClock
 from comity.testing.waiting import wait_until
 from contract.world import OPERATOR, World, append, name_id, new_task, subject
-from watching import PATIENCE_S, Serving, Told, told_by
+from http_stage import serving
+from watching import PATIENCE_S, EventSource, Serving, Told, told_by
 
 
 class Place(World):
@@ -523,3 +524,27 @@ async def test_head_says_what_get_would_give():
 def test_the_limits_of_this_file_are_those_of_the_brief():
     assert events_delivery.KEEP_ALIVE_S == 15
     assert feed.QUEUE_MAX < feed.PAGE
+
+
+# ---- the whole server --------------------------------------------------------------------------------------
+
+
+async def test_a_nodes_server_tells_its_tasks_events_and_what_its_kernel_says(tmp_path: Path):
+    async with serving(tmp_path, goals=("talk", "ask")) as stage:
+        page = await stage.document("GET", f"/tasks/{stage.tasks['talk']}/events?wait=0")
+        assert [event["event"] for event in page["events"]][-2:] == ["entry", "end"]
+        entries = await stage.document("GET", f"/tasks/{stage.tasks['talk']}/entries")
+        assert [event["data"] for event in page["events"][:-1]] == entries["entries"]
+        asking = parse_id(stage.tasks["ask"])
+        async with stage.client.stream("GET", f"/api/v1/tasks/{stage.tasks['ask']}/events") as answer:
+            source = EventSource(answer)
+            while (await source.next()).data["phase"] != "waiting":
+                pass
+            await wait_until(lambda: stage.server.feed.statistics().behind == 0)
+            stage.node.kernel.on_delta(asking, Permit(asking, 2, 1, 0.0, ""), "Hm")
+            told = await source.next()
+            while told.event != "live":
+                told = await source.next()
+            assert told.data["text"] == "Hm"
+            await stage.server.drain()
+            assert await source.all() == [], "a server that drains lets its watchers go"

@@ -72,8 +72,8 @@ class Connection(asyncio.Protocol):
         while not self.status and self._error is None:
             await self._hear()
         self._tunnel = None
-        if self._error is not None:
-            raise self._error
+        if not self.status:
+            raise failure.unreachable(self._name, "the proxy sent no answer")
         status, self.status = self.status, 0
         return status
 
@@ -81,8 +81,10 @@ class Connection(asyncio.Protocol):
         """Send a request and return when the head of its answer is there: `status` and `headers`.
 
         Raises:
-            ComityError: `model_broken`, `model_timeout`.
+            ComityError: `model_broken`, `model_timeout`; `model_unreachable` where nothing was sent.
         """
+        if self._error is not None or self.transport.is_closing():
+            raise failure.unreachable(self._name, "it closed the connection")
         self._reset()
         self._parser = httptools.HttpResponseParser(self)
         self._heard_s = self._loop.time()
@@ -208,7 +210,7 @@ class Connection(asyncio.Protocol):
         head, ended, rest = bytes(self._tunnel).partition(b"\r\n\r\n")
         words = head.split(b"\r\n", 1)[0].split(b" ")
         if len(head) > HEAD_BYTES_MAX or rest or (ended and (len(words) < 2 or not words[1].isdigit())):
-            self._fail(failure.unreachable(self._name, "the proxy sent what is no answer"))
+            self._fail(failure.broken("the proxy sent what is no answer"))
         elif ended:
             self.status = int(words[1])
 

@@ -26,7 +26,7 @@ _PATH = "/%:@!$&'()*+,;=~-._"
 _PORTS = {"http": 80, "https": 443}
 
 
-class Place(NamedTuple):
+class Endpoint(NamedTuple):
     """Where a URL leads."""
 
     scheme: str
@@ -49,12 +49,12 @@ class ConnectionPool:
         """Open nothing yet."""
         self._name = name
         self._upstream = upstream
-        self._target = _place(upstream.base_url)
-        self._proxy = _place(upstream.proxy) if upstream.proxy else None
+        self._target = _endpoint(upstream.base_url)
+        self._proxy = _endpoint(upstream.proxy) if upstream.proxy else None
         self._tls: ssl.SSLContext | None = None
         self._idle: dict[Connection, asyncio.TimerHandle] = {}
         self._all: set[Connection] = set()
-        self._places = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._slots = asyncio.Semaphore(CONNECTIONS_MAX)
 
     @asynccontextmanager
     async def post(self, path: str, headers: Mapping[str, str], body: bytes) -> AsyncIterator[Connection]:
@@ -73,7 +73,7 @@ class ConnectionPool:
         else:
             self._give_back(connection)
         finally:
-            self._places.release()
+            self._slots.release()
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -89,11 +89,11 @@ class ConnectionPool:
         """Return a connection that is idle, or a new one."""
         try:
             async with asyncio.timeout(self._upstream.connect_timeout_s):
-                await self._places.acquire()
+                await self._slots.acquire()
                 try:
                     return self._idle_one() or await self._open()
                 except BaseException:
-                    self._places.release()
+                    self._slots.release()
                     raise
         except TimeoutError:
             raise failure.unreachable(self._name, "no connection was made in time") from None
@@ -126,7 +126,7 @@ class ConnectionPool:
                 raise
         return connection
 
-    async def _go_through(self, connection: Connection, proxy: Place) -> None:
+    async def _go_through(self, connection: Connection, proxy: Endpoint) -> None:
         """Let a proxy connect to the target, and encrypt what goes there."""
         target = self._target
         authority = f"[{target.host}]:{target.port}" if ":" in target.host else f"{target.host}:{target.port}"
@@ -143,6 +143,7 @@ class ConnectionPool:
         """Return the context with the system's roots; the environment's variables are not asked."""
         if self._tls is None:
             self._tls = httpx2.create_ssl_context(trust_env=False)
+            self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
 
     def _head(self, path: str, headers: Mapping[str, str], size: int) -> bytes:
@@ -180,17 +181,17 @@ class ConnectionPool:
         connection.close()
 
 
-def _place(url: str) -> Place:
+def _endpoint(url: str) -> Endpoint:
     """Return where a URL leads; a ValueError says that it leads nowhere."""
     parts = urlsplit(url)
     if parts.scheme not in _PORTS:
         raise ValueError(parts.scheme)
     user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}" if "@" in parts.netloc else ""
     host = (parts.hostname or "").encode("idna").decode()
-    return Place(
+    return Endpoint(
         parts.scheme, host, parts.port or _PORTS[parts.scheme], quote(parts.path.rstrip("/"), safe=_PATH), user
     )
 
 
-def _authorization(proxy: Place) -> list[str]:
+def _authorization(proxy: Endpoint) -> list[str]:
     return [f"proxy-authorization: Basic {b64encode(proxy.user.encode()).decode()}"] if proxy.user else []

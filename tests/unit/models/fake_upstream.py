@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -92,3 +93,37 @@ async def upstream(*replies: Reply) -> AsyncIterator[FakeUpstream]:
         server.close()
         for _ in range(5):
             await asyncio.sleep(0)
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def speaking(serve: Serve, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Run a server that says on each connection what `serve` says; give its host and port."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await serve(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+async def request(reader: asyncio.StreamReader) -> tuple[str, bytes]:
+    """Read one request: its head and its body."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    size = next((line for line in head.lower().split("\r\n") if line.startswith("content-length:")), ":0")
+    return head, await reader.readexactly(int(size.partition(":")[2]))

@@ -1,4 +1,4 @@
-"""The client of an upstream, against a server on loopback: what happened, what did not, and what nobody knows."""
+"""The client of an upstream, on loopback: what happened, what did not, and what nobody knows."""
 
 from __future__ import annotations
 
@@ -263,3 +263,16 @@ async def test_a_cancelled_call_closes_its_connection():
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://127.0.0.1:port", "http://" + "x" * 64 + ".example"])
+async def test_a_url_that_leads_nowhere_is_an_error(url):
+    async with router(url) as made:
+        with pytest.raises(ComityError, match="`u` cannot be asked") as caught:
+            await answer(made)
+    assert caught.value.code == "model_refused"
+
+
+async def test_an_answer_that_is_packed_is_not_understood():
+    error = await refusal(Reply(chunks=[b"..."], headers={"content-encoding": "gzip"}))
+    assert (error.code, "`gzip`" in error.message) == ("model_broken", True)

@@ -90,6 +90,7 @@ class PlayedVisit:
         self.looked_for: list[tuple[str, bytes]] = []
         self.refusal: Exception | None = None
         self.recorded: list[Question] = []
+        self.asks = 0
 
     @property
     def asked(self) -> list[Question]:
@@ -99,6 +100,7 @@ class PlayedVisit:
     async def ask(self, question: Question) -> PlayedReply:
         if self.refusal is not None:
             raise self.refusal
+        self.asks += 1
         for reply in self.replies:
             if reply.question == question and not reply.outcome.done():
                 return reply

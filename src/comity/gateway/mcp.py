@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
@@ -49,6 +50,9 @@ _FRESH: Final = {"ttlMs": 0, "cacheScope": "private"}
 """What is listed may change at once (a tool is accepted, a grant is another), and is this program's only."""
 _ALLOW: Final[Header] = (b"allow", b"POST")
 
+Kept = WeakKeyDictionary[Visit, dict[tuple[str, bool], ServedTools]]
+"""What visits were served last, by server and era: making it anew for each call would look at every tool."""
+
 
 def mcp_routes(door: Door, body_bytes_max: int) -> list[BaseRoute]:
     """Return the routes of the tool URL: of all tools, and of one MCP server's."""
@@ -63,6 +67,7 @@ class McpURL:
         """Serve programs that come in by `door`."""
         self._door = door
         self._body_bytes_max = body_bytes_max
+        self._kept: Kept = WeakKeyDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -81,7 +86,7 @@ class McpURL:
             await exchange.answer(error.status, error.encoded())
             return
         try:
-            await _Serving(self._door, exchange, answering).serve()
+            await _Serving(self._door, exchange, answering, self._kept).serve()
         except RpcError as error:
             await answering.error(error)
         except Refusal as refusal:
@@ -91,10 +96,11 @@ class McpURL:
 class _Serving:
     """One request."""
 
-    def __init__(self, door: Door, exchange: Exchange, answering: Answering) -> None:
+    def __init__(self, door: Door, exchange: Exchange, answering: Answering, kept: Kept) -> None:
         self._door = door
         self._exchange = exchange
         self._answering = answering
+        self._kept = kept
 
     async def serve(self) -> None:
         """Answer it, here or at the node that holds the task.
@@ -153,10 +159,15 @@ class _Serving:
 
     def _served(self, visit: Visit, request: RpcRequest) -> ServedTools:
         server = self._exchange.scope.get("path_params", {}).get("server", "")
-        return ServedTools(visit, server, is_modern=request.is_modern)
+        kept = self._kept.setdefault(visit, {})
+        served = kept.get((server, request.is_modern))
+        if served is None or served.tools is not visit.tools:
+            served = ServedTools(visit.agent, visit.tools, server, is_modern=request.is_modern)
+            kept[server, request.is_modern] = served
+        return served
 
     async def _call(self, visit: Visit, request: RpcRequest) -> None:
-        errand = self._served(visit, request).call(request.params)
+        errand = self._served(visit, request).call(visit, request.params)
         if not isinstance(errand, Errand):
             await self._answering.result(request.encoded(errand))
             return

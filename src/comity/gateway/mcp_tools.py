@@ -19,42 +19,46 @@ from comity.gateway.own_tools_schemas import own_tools as own_tools_of
 from comity.gateway.question import Question
 from comity.gateway.refusal import Refusal
 from comity.journal.call import Kind
-from comity.journal.spec import ToolSpec
+from comity.journal.spec import AgentSpec, ToolSpec
 
 if TYPE_CHECKING:
     from comity.gateway.visit import Visit
 
 
 class ServedTools:
-    """What a visit's program is served: all of its tools and Comity's own, or those of one MCP server."""
+    """What an agent's programs are served: all of their tools and Comity's own, or those of one MCP server.
 
-    def __init__(self, visit: Visit, server: str, *, is_modern: bool) -> None:
-        """Serve the tools of `server`, or all where it is empty.
+    Cost: making one looks at every tool, a call at one.
+    """
+
+    def __init__(self, agent: AgentSpec, tools: tuple[ToolSpec, ...], server: str, *, is_modern: bool) -> None:
+        """Serve those of `tools` that `server` has, or all where it is empty.
 
         Raises:
-            Refusal: the program has no tool of that server.
+            Refusal: it has none of them.
         """
-        self._visit = visit
+        self.tools = tools
+        self._agent = agent
         self._is_modern = is_modern
-        self._own: dict[str, OwnTool] = {} if server else own_tools_of(visit.agent)
-        self._tools = names_at(server, visit.tools) if server else shown_names(visit.tools, self._own)
-        if server and not self._tools:
-            servers = sorted({spec.server for spec in visit.tools if spec.server})
+        self._own: dict[str, OwnTool] = {} if server else own_tools_of(agent)
+        self._named = names_at(server, tools) if server else shown_names(tools, self._own)
+        if server and not self._named:
+            servers = sorted({spec.server for spec in tools if spec.server})
             near = difflib.get_close_matches(server, servers, 1)
             hint = f"did you mean `/mcp/{near[0]}`?" if near else f"there are: {', '.join(servers) or 'none'}"
             raise Refusal(404, "no_such_server", f"this task has no tools of a server `{server}`", hint)
 
     def listed(self) -> list[dict[str, Any]]:
         """Return the descriptors, by name, so that the list is the same each time."""
-        shown = {name: self._descriptor(name, spec) for name, spec in self._tools.items()}
+        shown = {name: self._descriptor(name, spec) for name, spec in self._named.items()}
         shown |= {
             tool.name: {"name": tool.name, "description": tool.description, "inputSchema": tool.schema}
             for tool in self._own.values()
         }
         return [shown[name] for name in sorted(shown)]
 
-    def call(self, params: dict[str, Any]) -> Errand | Result:
-        """Return what a `tools/call` comes to.
+    def call(self, visit: Visit, params: dict[str, Any]) -> Errand | Result:
+        """Return what a `tools/call` by the program of `visit` comes to.
 
         Raises:
             RpcError: there is no such tool, or the arguments do not fit its schema.
@@ -66,23 +70,24 @@ class ServedTools:
         try:
             if name in self._own:
                 _check(self._own[name].schema, args, name)
-                return own_tools.call(self._visit, self._tools, name, args)
-            if name in self._tools:
-                return self._errand(name, self._tools[name], args)
+                return own_tools.call(visit, self._named, name, args)
+            if name in self._named:
+                return self._errand(visit, name, args)
         except UsageError as error:
             return unfit_result(error.code, error.message, error.hint)
-        known = sorted([*self._tools, *self._own])
+        known = sorted([*self._named, *self._own])
         near = difflib.get_close_matches(name, known, 3)
         hint = f"did you mean {' or '.join(f'`{item}`' for item in near)}?" if near else "`tools/list` lists them"
         raise RpcError(BAD_PARAMS, f"there is no tool `{name}`", hint, {"tool": name, "near": near})
 
-    def _errand(self, name: str, spec: ToolSpec, args: dict[str, Any]) -> Errand:
-        given, rest = deliberation.taken_out(self._visit.agent, spec, args)
+    def _errand(self, visit: Visit, name: str, args: dict[str, Any]) -> Errand:
+        spec = self._named[name]
+        given, rest = deliberation.taken_out(self._agent, spec, args)
         _check(spec.schema, rest, name)
         data = canonical(rest, spec.name)
         decision = None
         if given is not None:
-            thought = self._visit.proposed_by(spec.name, canonical(args, spec.name))
+            thought = visit.proposed_by(spec.name, canonical(args, spec.name))
             decision = deliberation.explained(spec, data, given, thought)
         question = Question(Kind.TOOL, spec.name, data, digest(data), acts=spec.effect.acts)
         return Errand(question, partial(outcome_result, spec, is_modern=self._is_modern), decision)
@@ -93,7 +98,7 @@ class ServedTools:
             "name": name,
             "title": spec.title,
             "description": spec.description,
-            "inputSchema": deliberation.with_deliberation(self._visit.agent, spec, schema),
+            "inputSchema": deliberation.with_deliberation(self._agent, spec, schema),
             "outputSchema": shown_output(spec, is_modern=self._is_modern),
             "annotations": spec.annotations,
         }

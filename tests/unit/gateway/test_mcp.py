@@ -151,10 +151,11 @@ async def test_a_tool_name_may_stand_encoded_in_its_header() -> None:
 async def test_a_header_that_stands_there_twice_is_refused() -> None:
     async with calling(PlayedDoor()) as caller:
         body, headers = modern(tool_call("book", {"room": 1}))
-        twice = [*headers.items(), ("mcp-name", "look"), ("content-type", "application/json")]
+        twice = [("mcp-name", "look"), *headers.items(), ("content-type", "application/json")]
         named = [*twice, ("authorization", f"Bearer {TOKEN}")]
         response = await caller.http.post(caller.url + "/mcp", content=json.dumps(body).encode(), headers=named)
-        assert response.json()["error"]["code"] == -32020
+        error = response.json()["error"]
+        assert (error["code"], error["message"]) == (-32020, "header `mcp-name` stands there twice")
 
 
 @pytest.mark.parametrize("missing", ["protocolVersion", "clientCapabilities"])

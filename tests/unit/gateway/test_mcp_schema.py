@@ -62,6 +62,13 @@ def test_a_schema_that_cannot_be_judged_by_judges_nothing(schema: dict[str, Any]
     assert misfit(schema, {"a": 1}) == ""
 
 
+def test_nothing_is_fetched_for_a_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[object] = []
+    monkeypatch.setattr("urllib.request.urlopen", fetched.append)
+    misfit({"properties": {"a": {"$ref": "http://127.0.0.1/schema.json"}}}, {"a": 1})
+    assert not fetched
+
+
 def test_a_bad_pattern_does_not_hold_up_the_node() -> None:
     evil = "^(a+)+$"
     hostile = "a" * 60 + "!"

@@ -28,10 +28,6 @@ class Deliveries:
             heappush(self._heap, order)
 
     def arrived(self, order: int) -> None:
-        """Take note that the program has got it."""
+        """Take note that the program has got it, or never will."""
         self._missing.discard(order)
         self._last = max(self._last, order)
-
-    def forget(self, order: int) -> None:
-        """Take note that the program will never get it."""
-        self._missing.discard(order)

@@ -7,7 +7,7 @@ what became of each. An identical effect is another one if more of it is propose
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from comity.core.codec import Digest
@@ -29,8 +29,9 @@ class Proposal(NamedTuple):
 class Proposals:
     """The proposals that one incarnation was given, and the effects that it asked for."""
 
-    def __init__(self) -> None:
-        """Know none."""
+    def __init__(self, may_be_had: Callable[[CallKey], bool]) -> None:
+        """Know none; a thought that the program cannot have proposes nothing: `may_be_had` tells that."""
+        self._may_be_had = may_be_had
         self._made: dict[CallKey, tuple[Proposal, ...]] = {}
         self._by_digest: dict[Digest, list[tuple[CallKey, str]]] = {}
         self._closed: set[CallKey] = set()
@@ -56,16 +57,21 @@ class Proposals:
         if not self._times(name, of) and self._open(name, of):
             self.asked(name, of)
 
-    def went_on(self, thought: CallKey) -> None:
-        """Take note that the program went on from a thought: what it has not asked of its proposals it will not."""
+    def went_on(self, thought: CallKey) -> tuple[Proposal, ...]:
+        """Take note that the program went on from a thought; return what it proposed, the second time nothing.
+
+        What the program has not asked of these by now, it will not ask.
+        """
         if thought in self._closed:
-            return
+            return ()
         self._closed.add(thought)
-        for item in self._made.get(thought, ()):
+        made = self._made.get(thought, ())
+        for item in made:
             asked = self._asked.get(item.digest, Counter())
             for name in asked:
                 if asked[name] and means(item.name, name):
                     asked[name] -= 1
+        return made
 
     def is_due(self, name: str, of: Digest) -> bool:
         """Tell whether an effect is proposed and open more often than it was asked for."""
@@ -79,5 +85,7 @@ class Proposals:
         return self._asked[of][name] if of in self._asked else 0
 
     def _open(self, name: str, of: Digest) -> int:
-        made = self._by_digest.get(of, ())
-        return sum(thought not in self._closed and means(function, name) for thought, function in made)
+        return sum(
+            thought not in self._closed and means(function, name) and self._may_be_had(thought)
+            for thought, function in self._by_digest.get(of, ())
+        )

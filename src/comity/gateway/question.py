@@ -50,13 +50,16 @@ class Question(msgspec.Struct, frozen=True):
         """Tell whether the world may change: an acting tool, or a child that is started."""
         return self.acts or self.kind is Kind.SPAWN
 
+    def args_after(self, after: CallKey | None) -> bytes:
+        """Return the arguments of a call that goes on from the thought `after`."""
+        if after is None:
+            return self.args
+        # Canonical JSON has its keys sorted, and `after` is a thought's first one.
+        return b'{"after":' + canonical([after.name, after.occurrence]) + b"," + self.args[1:]
+
     def call(self, key: CallKey, consumed: int, after: CallKey | None = None) -> Call:
-        """Return the kernel's call under `key`; `after` is the thought that this one goes on from."""
-        args = self.args
-        if after is not None:
-            # Canonical JSON has its keys sorted, and `after` is a thought's first one.
-            args = b'{"after":' + canonical([after.name, after.occurrence]) + b"," + args[1:]
-        return Call(*key, args, self.base, self.segments, consumed)
+        """Return the kernel's call under `key`."""
+        return Call(*key, self.args_after(after), self.base, self.segments, consumed)
 
 
 class RecordedThought(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ and what they cannot tell, stands in docs/internals/outside-recall.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from comity.core.codec import Digest
 from comity.gateway.calls import OutsideCall, OutsideCalls
 from comity.gateway.deliveries import Deliveries
+from comity.gateway.keys import Keys
 from comity.gateway.proposals import Proposal, Proposals
 from comity.gateway.question import Question
 from comity.gateway.records import How, Place, Records, acted, can_be_recalled, thought_of
@@ -74,22 +76,29 @@ class OutsideRecall:
         incarnation: int,
         terms: Outside,
         now_s: float,
+        *,
+        keys: Keys | None = None,
+        is_resumed: bool = False,
         strays_after_s: float = STRAYS_AFTER_S,
     ) -> None:
-        """Recall from `history`, which is in journal order and may hold calls of this incarnation already."""
+        """Recall from `history`, which is in journal order and may hold calls of this incarnation already.
+
+        `keys` are those of the task's last visit at this node. `is_resumed` says that another visit of the incarnation
+        came before, of which only the journal tells: then what was recalled in it is not known, and nothing differs.
+        """
+        self.keys = keys or Keys()
         self._incarnation = incarnation
         self._terms = terms
+        self._is_resumed = is_resumed
         self._strays_after_s = strays_after_s
         self._deliveries = Deliveries()
-        self._proposals = Proposals()
-        self._calls = OutsideCalls(terms.retry_join_s, self._proposals, self._deliveries)
-        self._taken: set[int] = set()
+        self._calls = OutsideCalls(terms.retry_join_s, self._deliveries)
+        self._proposals = Proposals(self._may_be_had)
         self._taken_s = now_s
         self._strays: dict[tuple[str, str, Digest], float] = {}
-        self._next: dict[tuple[str, str], int] = {}
         self._at_head: dict[Digest, CallKey] = {}
         self._settled: dict[CallKey, tuple[int, Status | None]] = {}
-        self._past: list[tuple[int, Callable[[], None]]] = []
+        self._past: list[tuple[int, Callable[[], object]]] = []
         self._load(tuple(history), now_s)
 
     # What the program asks
@@ -101,13 +110,12 @@ class OutsideRecall:
         Cost: constant, but for what is identical in this incarnation; the first one sorts what the journal held.
         """
         self._replay()
-        after, head = self._parent(question)
-        self._went_on(head)
+        after = self._goes_on_from(question)
         found = self._records.find(question)
-        call = self._calls.repeated(question, now_s, is_recorded=found is not None)
+        is_due = question.is_effect and self._proposals.is_due(question.name, question.exact)
+        call = self._calls.repeated(question, now_s, is_recorded=found is not None, is_due=is_due)
         if call is not None:
-            call.clients += 1
-            call.is_had = False
+            call.join()
             if question.is_effect:
                 self._proposals.joined(question.name, question.exact)
             return Same(call.key)
@@ -118,14 +126,12 @@ class OutsideRecall:
         differs = self._differing(question, after, now_s)
         if differs is not None:
             return differs
-        occurrence = self._next.get((question.kind, question.name), 0)
-        return New(CallKey("", question.kind, question.name, occurrence), after)
+        return New(self.keys.key_for(question.kind, question.name, question.args_after(after)), after)
 
     def take(self, question: Question, record: Recorded, now_s: float) -> bool:
         """Answer a question with a record; False where the record has been another one's answer meanwhile."""
         if not self._records.take(record):
             return False
-        self._taken.add(record.seq)
         self._taken_s = now_s
         call = self._add(key_of(record), question)
         order, status = self._settled.pop(call.key, _end_of(record))
@@ -133,15 +139,16 @@ class OutsideRecall:
             self.settled(call.key, order, status, now_s)
         return True
 
-    def asked(self, key: CallKey, question: Question) -> None:
+    def asked(self, new: New, question: Question) -> None:
         """Take note that a question became the call that `match` named."""
-        self._next[key.kind, key.name] = key.occurrence + 1
-        self._add(key, question)
+        self.keys.asked(new.key, question.args_after(new.after))
+        self._add(new.key, question)
 
     # What becomes of it
 
     def settled(self, key: CallKey, order: int, status: Status | None, now_s: float) -> None:
         """Take note of an outcome: `order` is the seq of the entry that settled the call."""
+        self.keys.settled(key)
         call = self._calls.get(key)
         if call is None:
             self._settled[key] = order, status
@@ -156,8 +163,8 @@ class OutsideRecall:
         """Take note that the whole answer went out to a client that was still there; return `consumed`."""
         call = self._calls.get(key)
         if call is not None:
-            call.clients = max(0, call.clients - 1)
-            call.is_had, call.had_s = True, now_s
+            call.part("had")
+            call.had_s = now_s
             self._deliveries.arrived(call.order)
         return self.consumed
 
@@ -165,7 +172,7 @@ class OutsideRecall:
         """Take note that a client went away before it had the whole answer, or was told to ask again."""
         call = self._calls.get(key)
         if call is not None:
-            call.clients = max(0, call.clients - 1)
+            call.part("left")
 
     def proposed(self, key: CallKey, proposals: Iterable[Proposal]) -> None:
         """Take what an answered thought proposes; the second time changes nothing."""
@@ -182,9 +189,13 @@ class OutsideRecall:
         """Return the order up to which the program has got everything that the journal has for it."""
         return self._deliveries.consumed
 
+    def is_recorded(self, question: Question) -> bool:
+        """Tell whether an earlier incarnation asked it, and this one has not asked it again."""
+        return self._records.find(question) is not None
+
     def is_asked(self, key: CallKey) -> bool:
         """Tell whether this incarnation asked or recalled the call of that key."""
-        return self._calls.get(key) is not None
+        return key in self._calls
 
     def renewed(self, history: Iterable[Recorded], now_s: float) -> OutsideRecall:
         """Return this recall over a history that has changed, or has grown elsewhere.
@@ -204,43 +215,48 @@ class OutsideRecall:
 
     def _load(self, history: tuple[Recorded, ...], now_s: float) -> None:
         ours = [item for item in history if item.incarnation == self._incarnation]
+        self._is_resumed |= any(key_of(item) not in self._calls for item in ours)
         consumed = max((item.consumed for item in ours), default=0)
+        self.keys.begin([key_of(item) for item in history])
         for item in history:
-            kind = item.kind, item.name
-            self._next[kind] = max(self._next.get(kind, 0), item.occurrence + 1)
             if item.kind == Kind.MODEL:
                 self._at_head.setdefault(item.head, key_of(item))
-            is_taken = item.incarnation == self._incarnation or item.seq in self._taken
-            if is_taken or (0 < item.order <= consumed and can_be_recalled(item)):
+            is_asked = item.incarnation == self._incarnation or key_of(item) in self._calls
+            if is_asked or (0 < item.order <= consumed and can_be_recalled(item)):
                 self._remember(item, consumed, now_s)
         earlier = [item for item in history if item.incarnation != self._incarnation and can_be_recalled(item)]
-        self._records = Records(earlier, self._taken)
+        self._records = Records(earlier, self._calls)
         for item in self._records.open.values():
             if item.order:
                 self._deliveries.expect(item.order)
 
     def _remember(self, item: Recorded, consumed: int, now_s: float) -> None:
-        """Take a call that this incarnation asked or consumed, as the journal tells of it."""
-        self._taken.add(item.seq)
+        """Take a call that this incarnation asked or recalled, as far as the journal tells of it."""
         key = key_of(item)
-        call = self._calls.get(key)
-        if call is None:
-            thought = thought_of(item) if item.kind == Kind.MODEL else None
-            call = OutsideCall(key, thought.exact if thought else item.digest, clients=0, head=item.head)
-            call.mask = bytes.fromhex(thought.mask) if thought else b""
-            self._calls.superseded(call, item.seq)
-            self._calls.add(call)
-            if acted(item):
-                self._past.append((item.seq, lambda: self._proposals.asked(item.name, item.digest)))
-            if thought is not None and thought.parent is not None:
-                parent = thought.parent
-                self._past.append((item.seq, lambda: self._went_on(self._head_of(parent))))
+        known = self._calls.get(key)
+        call = known or self._told(item)
         order, status = _end_of(item)
         if order and not call.order:
             self.settled(key, order, status, now_s)
-            if order <= consumed:
-                call.is_had = True
+        if known is None:
+            call.cut()
+            if 0 < order <= consumed:
+                call.state = "had"
                 self._deliveries.arrived(order)
+
+    def _told(self, item: Recorded) -> OutsideCall:
+        """Return a call of this incarnation that only the journal tells of."""
+        thought = thought_of(item) if item.kind == Kind.MODEL else None
+        call = OutsideCall(key_of(item), thought.exact if thought else item.digest, head=item.head)
+        call.mask = bytes.fromhex(thought.mask) if thought else b""
+        self._calls.superseded(call, item.seq)
+        self._calls.add(call)
+        if acted(item):
+            self._past.append((item.seq, lambda: self._proposals.asked(item.name, item.digest)))
+        if thought is not None and thought.parent is not None:
+            parent = thought.parent
+            self._past.append((item.seq, lambda: self._went_on(self._head_of(parent), item.seq)))
+        return call
 
     def _replay(self) -> None:
         """Take what the journal told of proposals and effects in the order in which it happened."""
@@ -259,21 +275,26 @@ class OutsideRecall:
             self._proposals.asked(question.name, question.exact)
         return call
 
-    def _parent(self, question: Question) -> tuple[CallKey | None, Digest]:
-        """Return the thought that a thought goes on from, and its context as this program has it."""
+    def _goes_on_from(self, question: Question) -> CallKey | None:
+        """Return the thought that a thought goes on from; what that one proposed is not asked for any more."""
         for head in reversed(question.heads[:-1]):
             if head in self._at_head:
-                return self._at_head[head], head
-        return None, b""
+                return self._went_on(head) or self._at_head[head]
+        return None
+
+    def _went_on(self, head: Digest, before: float = math.inf) -> CallKey | None:
+        """Return the thought whose context is `head`; the program, at the seq `before`, goes on from its answer."""
+        answers = self._calls.answers_to(head)
+        if len(answers) == 1:
+            self._calls.shown(answers[0], self._proposals.went_on(answers[0]), before)
+        return answers[0] if answers else None
+
+    def _may_be_had(self, key: CallKey) -> bool:
+        return self._calls.may_be_had(key)
 
     def _head_of(self, key: CallKey) -> Digest:
         call = self._calls.get(key)
         return b"" if call is None else call.head
-
-    def _went_on(self, head: Digest) -> None:
-        thought = self._calls.alone_at(head)
-        if thought is not None:
-            self._proposals.went_on(thought)
 
     def _differing(self, question: Question, after: CallKey | None, now_s: float) -> Differs | None:
         record, is_near = None, False
@@ -283,7 +304,7 @@ class OutsideRecall:
             is_near = record is not None and self._records.is_alone(place) and not self._records.is_behind(record)
         elif question.is_effect and not self._proposals.is_known(question.name, question.exact):
             record = self._records.other_effect(question)
-        if record is None:
+        if record is None or self._is_resumed:
             return None
         since_s = self._strays.setdefault(_identity(question), now_s)
         until_s = max(since_s, self._taken_s) + self._strays_after_s

@@ -28,9 +28,11 @@ class Place(NamedTuple):
 class Records:
     """Calls of earlier incarnations that this one has not asked yet, oldest first under each way to find them."""
 
-    def __init__(self, history: Iterable[Recorded], taken: Container[int] = ()) -> None:
-        """Index `history`, which is in journal order, but for what was taken by its seq before."""
+    def __init__(self, history: Iterable[Recorded], taken: Container[CallKey] = ()) -> None:
+        """Index `history`, which is in journal order, but for the calls that were `taken` before."""
         self.open: dict[int, Recorded] = {}
+        self._continued: set[CallKey] = set()
+        """Thoughts from which their program went on."""
         self._unsettled: dict[CallKey, int] = {}
         self._exact: dict[tuple[str, str, Digest], deque[Recorded]] = {}
         self._masked: dict[tuple[str, Digest], deque[Recorded]] = {}
@@ -42,16 +44,18 @@ class Records:
             place = Place(item.name, thought.roles, thought.parent) if thought is not None else None
             if place is not None:
                 self._shared[place] += 1
-            if item.seq not in taken:
+                if place.after is not None:
+                    self._continued.add(place.after)
+            if key_of(item) not in taken:
                 self._add(item, thought, place)
 
     def find(self, question: Question) -> tuple[Recorded, How] | None:
         """Return the record that answers a question, and by what; None where there is none."""
-        found = self._first(self._exact.get((question.kind, question.name, question.exact)))
+        found = self._best(self._exact.get((question.kind, question.name, question.exact)))
         if found is not None:
             return found, "exact"
         if question.is_thought and question.mask:
-            found = self._first(self._masked.get((question.name, question.mask)))
+            found = self._best(self._masked.get((question.name, question.mask)))
         return None if found is None else (found, "masked")
 
     def at(self, place: Place) -> Recorded | None:
@@ -93,6 +97,14 @@ class Records:
             self._masked.setdefault((item.name, bytes.fromhex(thought.mask)), deque()).append(item)
         if place is not None:
             self._places.setdefault(place, deque()).append(item)
+
+    def _best(self, items: deque[Recorded] | None) -> Recorded | None:
+        """Return the oldest one, but first a thought from which the program went on: others may not have reached it."""
+        first = self._first(items)
+        if first is None or first.kind != Kind.MODEL or items is None:
+            return first
+        used = (item for item in items if item.seq in self.open and key_of(item) in self._continued)
+        return next(used, first)
 
     def _first(self, items: deque[Recorded] | None) -> Recorded | None:
         while items and items[0].seq not in self.open:

@@ -85,7 +85,7 @@ class Visit:
         self.recall: OutsideRecall | None = None
         self.heads: set[Digest] = set()
         """Contexts that the kernel knows, and so can be extended."""
-        self._calls: dict[CallKey, Pending] = {}
+        self.calls: dict[CallKey, Pending] = {}
         self._consumed = 0
         self.waiting = 0
         self._heard_s = host.clock.monotonic_s()
@@ -108,7 +108,7 @@ class Visit:
     def stream(self, piece: Streamed) -> None:
         """Take a raw piece of a thought."""
         key = CallKey(piece.branch, piece.kind, piece.name, piece.occurrence)
-        pending = self._calls.get(key)
+        pending = self.calls.get(key)
         if pending is not None and pending.delivered is None:
             pending.piece(piece.attempt, piece.raw)
 
@@ -117,7 +117,7 @@ class Visit:
         self.is_open, self.is_over = False, True
         if self._watch is not None:
             self._watch.cancel()
-        for pending in self._calls.values():
+        for pending in self.calls.values():
             pending.end()
         self._host.closed(self)
 
@@ -153,7 +153,7 @@ class Visit:
             if isinstance(found, Recalled):
                 return self._recalled(found.record)
             if isinstance(found, Same):
-                return self._calls[found.key]
+                return self.calls[found.key]
             if isinstance(found, New):
                 return self._call(recall, question, found)
             if found.may_be_positional and await self._is_near(question, found.record):
@@ -206,12 +206,12 @@ class Visit:
 
     def handed_over(self, pending: Pending) -> None:
         """Take note that an answer reached the program."""
-        if self.recall is not None and not self.is_over:
+        if self.recall is not None:
             self._consumed = self.recall.handed_over(pending.key, self._host.clock.monotonic_s())
 
     def client_left(self, pending: Pending) -> None:
         """Take note that an answer did not, or not wholly, reach the program."""
-        if self.recall is not None and not self.is_over:
+        if self.recall is not None:
             self.recall.left(pending.key)
 
     async def successor(self, question: Question) -> tuple[Visit, Pending]:
@@ -236,11 +236,15 @@ class Visit:
         if before is not None and before.incarnation == start.incarnation and before.recall is not None:
             self.recall = before.recall.renewed(start.history, self._heard_s)
             self.thoughts, self.warned = before.thoughts, before.warned
+            self.calls = {key: item for key, item in before.calls.items() if item.delivered is not None}
         else:
-            self.recall = OutsideRecall(start.history, start.incarnation, terms, self._heard_s)
+            keys = before.recall.keys if before is not None and before.recall is not None else None
+            self.recall = OutsideRecall(
+                start.history, start.incarnation, terms, self._heard_s, keys=keys, is_resumed=start.is_resumed
+            )
         for item in start.history:
             pending = Pending(key_of(item), item.args, item.delivered)
-            self._calls[pending.key] = pending
+            self.calls[pending.key] = pending
             if item.delivered is not None:
                 self.heads.add(item.head)
             if self.recall.is_asked(pending.key):
@@ -253,7 +257,7 @@ class Visit:
 
     def _deliver(self, message: Deliver) -> None:
         key = CallKey(message.branch, message.kind, message.name, message.occurrence)
-        pending = self._calls.get(key)
+        pending = self.calls.get(key)
         if pending is None:
             return  # a note or a wait of the kernel's own, which no program asked
         if self.recall is not None:
@@ -263,7 +267,7 @@ class Visit:
         self._propose(pending)
 
     def _recalled(self, record: Recorded) -> Pending:
-        pending = self._calls[key_of(record)]
+        pending = self.calls[key_of(record)]
         self._propose(pending)
         self._recalls.ring()
         return pending
@@ -275,8 +279,8 @@ class Visit:
             self.recall.proposed(pending.key, self.thoughts.learn(pending))
 
     def _call(self, recall: OutsideRecall, question: Question, new: New) -> Pending:
-        pending = self._calls[new.key] = Pending(new.key, question.args)
-        recall.asked(new.key, question)
+        pending = self.calls[new.key] = Pending(new.key, question.args)
+        recall.asked(new, question)
         self._step(Stepped(self._consumed, (question.call(new.key, self._consumed, new.after),)))
         return pending
 

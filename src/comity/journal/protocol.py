@@ -43,7 +43,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
     """To a brain: run this task. `history` is in journal order; `state` is what `continue_with` left, else null.
 
     `session` holds the session's messages (canonical JSON each) as the task found them; `seed` feeds nothing that is
-    not journaled.
+    not journaled. `is_resumed` says that an outside program is older than its task's stay at this node.
     """
 
     task: Id
@@ -56,6 +56,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
     session_head: Digest = EMPTY_HEAD
     session: tuple[bytes, ...] = ()
     model: str = ""
+    is_resumed: bool = False
 
 
 class Deliver(msgspec.Struct, frozen=True, array_like=True, tag="deliver"):

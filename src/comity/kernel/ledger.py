@@ -121,6 +121,8 @@ class Ledger:
     ended: Ended | None = None
     facts: int = 0
     adopted: int = 0
+    adopted_before: int = 0
+    """The outside program that was adopted before this node took the task."""
     idle_adoptions: int = 0
     facts_at_adoption: int = -1
     finish: Payload | None = None
@@ -130,6 +132,7 @@ class Ledger:
         for item in entries:
             self.apply(item, item.read())
         self._forget_open_copies()
+        self.adopted_before = self.adopted
         return self
 
     @property

@@ -232,6 +232,7 @@ async def start_brain(run: Run) -> None:
         found.head,
         messages,
         model,
+        run.is_outside and ledger.adopted == ledger.adopted_before,
     )
     run.send_start(start)
     await _finish_asked(run)

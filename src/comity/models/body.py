@@ -37,6 +37,9 @@ def fields(body: bytes, what: str) -> dict[str, bytes]:
         raise UsageError("not_json", f"{what} is no JSON object", hint=_MISSPELLED) from None
     except _MALFORMED as error:
         raise _malformed(what, error) from None
+    least = 1 + sum(len(_encode(name)) + 2 + len(value) for name, value in found.items())
+    if len(body) == least:
+        return found  # nothing but these fields has room in it
     colons = len(found) + sum(value.count(b":") for value in found.values())
     if colons != body.count(b":") or any(":" in name for name in found):
         parse(body, what)

@@ -141,7 +141,7 @@ class WireFormat(ABC):
             for index, role in enumerate(parts.roles):
                 if role in _SYSTEM_ROLES:
                     digests[index] = digest(spelled(_masked_message(parts.messages[index], mask)))
-        return digest(spelled([self.name, parts.model, [item.hex() for item in digests], found]))
+        return digest(b"".join([spelled([self.name, parts.model, len(digests)]), *digests, spelled(found)]))
 
     def reader(self, rest: bytes) -> StreamReader:
         """Return a reader for the streamed answer to a request with this `rest`."""

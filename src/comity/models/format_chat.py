@@ -68,12 +68,16 @@ def _told(raw: bytes) -> Told:
     role = text(message, "role")
     if not role:
         raise bad("messages[]", "an object with a `role`", message)
-    calls = [
-        (text(call, "id"), text(call.get("function") or call.get("custom"), "name"))
-        for call in records(message.get("tool_calls"))
-    ]
-    results = {"tool": [(text(message, "tool_call_id"), "")], "function": [("", text(message, "name"))]}
-    return Told(role, tuple(calls), tuple(results.get(role, ())))
+    if role == "tool":
+        return Told(role, results=((text(message, "tool_call_id"), ""),))
+    if role == "function":
+        return Told(role, results=(("", text(message, "name")),))
+    if "tool_calls" not in message:
+        return Told(role)
+    calls = records(message["tool_calls"])
+    return Told(
+        role, tuple((text(call, "id"), text(call.get("function") or call.get("custom"), "name")) for call in calls)
+    )
 
 
 @remembered(256, 65_536)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from comity.core.limits import NAME_CHARS_MAX
 from comity.gateway import deliberation
 from comity.journal.spec import AgentSpec
 
@@ -109,11 +110,16 @@ _TOOLS = (
         _object(
             [],
             seconds=_seconds("Wait so long."),
-            signal={**_text("Wait for a signal of this name; you get its value."), "minLength": 1, "maxLength": 200},
+            signal={
+                **_text("Wait for a signal of this name; you get its value."),
+                "minLength": 1,
+                "maxLength": NAME_CHARS_MAX,
+            },
             timeout_s=_seconds("With `signal`: give up after so long."),
             child={
                 **_text("Wait for this agent's result; `comity_spawn` gave you the text."),
                 "pattern": "^.+/[0-9a-f-]{36}$",
+                "maxLength": NAME_CHARS_MAX + 37,
             },
         ),
     ),

@@ -114,6 +114,13 @@ async def test_a_wait_for_nothing_clear_is_told_how_to_say_it(given: dict[str, A
     assert result["structuredContent"]["remedy"]
 
 
+@pytest.mark.parametrize("given", [{"signal": "x" * 201}, {"signal": ""}, {"child": f"{'x' * 201}/{CHILD}"}])
+async def test_a_name_that_no_call_may_have_is_refused(given: dict[str, Any]) -> None:
+    question, answer = await asked("comity_wait", given)
+    assert question is None
+    assert answer["error"]["code"] == -32602
+
+
 async def test_a_question_to_a_person_is_the_sdks() -> None:
     question, result = await asked(
         "comity_ask_human", {"question": "may I?", "options": ["yes"]}, lambda _: done("yes")

@@ -89,6 +89,8 @@ class _Thinking:
                 await self._reply(await visit.ask(question), parts)
                 is_answered = True
             except Elsewhere as elsewhere:
+                if exchange.has_begun:
+                    raise ClientLeft from None  # without its end the client asks again, and gets the whole
                 is_answered = await door.forwarder.forward(exchange, elsewhere.url, body)
 
     async def refuse(self, refusal: Refusal) -> None:

@@ -18,7 +18,7 @@ from comity.core.ids import show_id
 from comity.core.limits import BRANCH_CHARS_MAX, NAME_CHARS_MAX, NEVER_US
 from comity.journal.budget import Cost
 from comity.journal.call import Call, CallKey, Kind, Permit
-from comity.journal.entry import Context, Progressed
+from comity.journal.entry import Context, Outcome, Progressed
 from comity.journal.ports import Brain, View
 from comity.journal.protocol import Deliver, Divergence, Finished, Start, Stepped, Streamed
 from comity.journal.recall import asked
@@ -29,7 +29,7 @@ from comity.journal.verdict import Park, Wait
 from comity.kernel import ending, opening, waits
 from comity.kernel.clean import clean_up
 from comity.kernel.context import Contexts, early
-from comity.kernel.journal import Journal
+from comity.kernel.journal import Journal, With
 from comity.kernel.ledger import Ledger, Record
 from comity.kernel.passage import Passage
 from comity.kernel.path import travel
@@ -427,6 +427,13 @@ class Run:
     async def clean_up(self, record: Record, what: str, tool: str, args: bytes) -> tuple[bool, bytes] | None:
         """Reconcile, compensate or verify by a journaled call of its own; see `clean.clean_up`."""
         return await clean_up(self, record, what, tool, args)
+
+    async def settle_small(self, branch: str, kind: str, outcome: Outcome, segments: tuple[Segment, ...]) -> None:
+        """Record an outcome that rides with the next append; one that leaves for an outside program is durable now."""
+        if self.is_outside:
+            await self.journal.append([(branch, kind, outcome)], With(segments=segments))
+        else:
+            await self.journal.ride(branch, kind, outcome, segments)
 
     # Contents
 

@@ -124,7 +124,7 @@ async def _settle_asked(passage: Passage, outcome: Outcome, attempt: Attempt, se
             run.ask_to_park("stopped", "stopped while starting a child")
             return
     else:
-        await run.journal.ride(passage.asked.branch, passage.asked.kind, outcome, segments)
+        await run.settle_small(passage.asked.branch, passage.asked.kind, outcome, segments)
     _deliver_new(passage, attempt.value)
 
 

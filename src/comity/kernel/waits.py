@@ -133,7 +133,7 @@ async def _settle(run: Run, record: Record, status: Status, value: bytes, code: 
         row = StateWrite(QUESTION, question_key(run.row.id, record.seq), None)
         await run.journal.append([(record.key.branch, record.key.kind, outcome)], With(state=(row,), segments=segments))
     else:
-        await run.journal.ride(record.key.branch, record.key.kind, outcome, segments)
+        await run.settle_small(record.key.branch, record.key.kind, outcome, segments)
     run.deliver(record, value)
 
 

@@ -162,3 +162,18 @@ async def test_a_person_is_asked_once() -> None:
         assert (await program.call("comity_ask_human", {"question": "may I?"}))["structuredContent"] == {
             "answer": "yes"
         }
+
+
+async def test_what_a_read_found_is_durable_before_the_program_hears_of_it() -> None:
+    stage = GateStage()
+
+    async def play(name: str, args: Any) -> Any:
+        return {"free": 3}
+
+    stage.hand.play = play
+    async with stage.node() as gate:
+        task = await stage.create()
+        program = Program(gate, await gate.adopt(task))
+        assert (await program.call("look"))["structuredContent"] == {"free": 3}
+        outcomes = [body for body in await gate.bodies(task) if isinstance(body, Outcome)]
+    assert [outcome.result.inline for outcome in outcomes] == [b'{"free":3}']

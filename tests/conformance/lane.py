@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 
 import httpx2
 
-from conformance.processes import TESTS, FrontControl, Service, clean, show, tail
+from conformance.processes import PATHS, TESTS, FrontControl, Service, clean, show, tail
 from tally.client import VARIABLE, Tally, TallyProcess
 
 UP_S = 30.0
@@ -145,7 +145,7 @@ class NodeProcess:
             VARIABLE: self._tally,
             "FAKE_KEY": FAKE_KEY,
             "COMITY_HOME": str(self.folder.parent / "home"),
-            "PYTHONPATH": str(TESTS),
+            "PYTHONPATH": PATHS,
         }
         self.token = ""
         listening = self._socket.fileno()

@@ -107,8 +107,13 @@ class Run:
         tally = self.lane.world.tally
         tally.hold(gate)
         self.start()
-        await wait_until(lambda: tally.waiting(gate), PLACE_S, gate)
+        await self.come_to(lambda: bool(tally.waiting(gate)), gate)
         self.note(f"reached: {gate}")
+
+    async def come_to(self, place: Callable[[], bool], what: str) -> None:
+        """Wait until the program has brought something to a place; it does not end before."""
+        await wait_until(lambda: place() or not self.is_alive, PLACE_S, what)
+        assert place(), f"the agent ended before it reached: {what}"
 
     async def open(self, gate: str) -> None:
         """Open a gate, and wait until everybody has gone."""
@@ -242,7 +247,7 @@ def last_byte_is_late(act: str) -> Callable[[Run], Awaitable[None]]:
         front, token, kind = run.lane.front, run.adopted.token, "model" if act == THOUGHT else "tool"
         front.hold(token, kind, 2)
         run.start()
-        await wait_until(lambda: front.is_held(token, kind, 2), PLACE_S, f"the last byte of {act}")
+        await run.come_to(lambda: front.is_held(token, kind, 2), f"the last byte of {act}")
         run.note("the last byte is held")
         await run.until_asked(kind, 3)
         front.release(token, kind, 2)

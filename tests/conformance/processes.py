@@ -17,6 +17,8 @@ from comity.testing.waiting import wait_until
 from conformance.programs import Program
 
 TESTS = Path(__file__).parents[1]
+PATHS = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
+"""Where processes find these tests, and the Comity beside them."""
 UP_S = 20.0
 AGENT_S = 60.0
 LOG_MAX = 4_000
@@ -35,7 +37,7 @@ class Service:
     def __init__(self, module: str, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.name = module
         self.log = folder / f"{module}.log"
-        self._environment = clean({"PYTHONPATH": str(TESTS), **(environment or {})})
+        self._environment = clean({"PYTHONPATH": PATHS, **(environment or {})})
         self.ports: list[int] = []
 
     def __enter__(self) -> Self:

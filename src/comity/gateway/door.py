@@ -43,7 +43,7 @@ class Door:
         self._orders = Orders(node.store, node.clock, node.entropy, "gateway")
         self._visits: dict[Id, Visit] = {}
         self._changed = Bell(node.clock)
-        self.forwarder = Forwarder()
+        self.forwarder = Forwarder(node.clock)
         node.outside.brains = self
         node.kernel.on_ended.append(lambda row: self.forget(row.id))
 

@@ -40,6 +40,8 @@ class Exchange:
         self._watch: asyncio.Task[None] | None = None
         self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.has_begun = False
+        self.unanswered = 0
+        """How often another node that the request was passed on to gave no answer."""
 
     def header(self, name: bytes) -> str:
         """Return a request header, an empty string where it is absent."""

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import httpx2
 
+from comity.core.clock import Clock
 from comity.gateway.exchange import ClientLeft, Exchange
 from comity.gateway.refusal import Refusal
 
 FORWARDED = b"x-comity-forwarded"
 CONNECT_S = 2.0
+PAUSE_S = 0.25
+PATIENCE_S = 40.0
+"""So long a node that holds a task is asked again, before the client is told to."""
 CONNECTIONS_MAX = 1_000
 _HOP_BY_HOP = frozenset(
     {
@@ -33,17 +37,21 @@ _HOP_BY_HOP = frozenset(
 class Forwarder:
     """Connections to the other nodes of a store."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         """Connect to nobody yet."""
+        self._clock = clock
         self._http: httpx2.AsyncClient | None = None
 
     async def forward(self, exchange: Exchange, url: str, body: bytes) -> bool:
-        """Pass a request on to the node at `url`; False where that gave no answer and the client has heard nothing.
+        """Pass a request on to the node at `url`; False, after a moment, where that gave no answer.
+
+        The client has heard nothing then; by and by the task has another holder.
 
         Raises:
-            Refusal: the request was passed on once already: the nodes do not agree yet on who holds the task.
+            Refusal: the request was passed on once already, as the nodes do not agree yet on who holds the task; or
+                the node gives no answer for too long.
         """
-        if exchange.header(FORWARDED):
+        if exchange.header(FORWARDED) or exchange.unanswered * PAUSE_S >= PATIENCE_S:
             text = "the task is changing hands"
             raise Refusal(503, "task_moving", text, "ask again", is_final=False, retry_after_s=1)
         path = exchange.scope["path"]
@@ -55,6 +63,8 @@ class Forwarder:
         try:
             response = await exchange.wait(self._open().send(request, stream=True))
         except httpx2.HTTPError:
+            exchange.unanswered += 1
+            await exchange.wait(self._clock.sleep(PAUSE_S))
             return False
         try:
             await self._pass_back(exchange, response)

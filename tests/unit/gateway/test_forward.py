@@ -14,6 +14,7 @@ from comity.gateway.exchange import ClientLeft, Exchange
 from comity.gateway.forward import FORWARDED, PATIENCE_S, Forwarder
 from comity.gateway.refusal import Refusal
 from comity.testing.clock import FakeClock
+from comity.testing.waiting import wait_until
 from gate_stage import Client
 
 
@@ -55,8 +56,7 @@ async def test_an_answer_of_the_node_that_holds_the_task_comes_back_as_it_is() -
     clock, node = FakeClock(), Node()
     server = uvicorn.Server(uvicorn.Config(node, port=0, log_level="error", lifespan="off"))
     serving = asyncio.ensure_future(server.serve())
-    while not server.started:
-        await asyncio.sleep(0)
+    await wait_until(lambda: server.started, 10, "the other node to be up")
     port = server.servers[0].sockets[0].getsockname()[1]
     forwarder = Forwarder(clock)
     app = passing(forwarder, clock, f"http://127.0.0.1:{port}")

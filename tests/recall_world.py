@@ -355,14 +355,14 @@ class World:
             self.recall.proposed(row.key, [Proposal(f"mcp__{call.name}", digest(call.data)) for call in calls])
 
     def settle(self, key: CallKey) -> None:
-        """End a call; the visit is told, if it knows of it."""
-        row = self.kernel.settle(key)
-        if key in self.pending:
-            self._settled(row)
+        """End a call; the visit is told."""
+        self._settled(self.kernel.settle(key))
 
     def _settled(self, row: Row) -> None:
-        self.pending[row.key] = row.delivered
-        self.recall.settled(row.key, row.order, Status.DONE, self.now_s)
+        assert row.delivered is not None
+        if row.key in self.pending:
+            self.pending[row.key] = row.delivered
+        self.recall.settled(row.key, row.order, row.delivered, self.now_s)
         self._propose(row)
 
     # What happens at the other end of the connections

@@ -16,7 +16,7 @@ from comity.gateway.deliveries import Deliveries
 from comity.gateway.proposals import Proposal
 from comity.gateway.question import Question
 from comity.gateway.tool_names import means
-from comity.journal.call import CallKey, Kind, Status
+from comity.journal.call import CallKey, Delivered, Kind, Status
 from comity.journal.segment import EMPTY_HEAD
 
 LONG_AGO_S = float("-inf")
@@ -28,8 +28,9 @@ State = Literal["waited", "left", "unsure", "had"]
 class OutsideCall:
     """A call that this incarnation asked or recalled.
 
-    `order` is the seq of the settling entry, 0 while there is none. `was_repeated` says that the outcome was asked for
-    once more though it had been handed over.
+    `order` is the seq of the settling entry, 0 while there is none. `has_failed` marks a thought that came to nothing,
+    `did_nothing` an effect that is known not to have happened. `was_repeated` says that the outcome was asked for once
+    more though it had been handed over.
     """
 
     key: CallKey
@@ -39,7 +40,8 @@ class OutsideCall:
     state: State = "waited"
     clients: int = 1
     order: int = 0
-    status: Status | None = None
+    has_failed: bool = False
+    did_nothing: bool = False
     settled_s: float = LONG_AGO_S
     had_s: float = LONG_AGO_S
     was_repeated: bool = False
@@ -69,10 +71,11 @@ class OutsideCall:
         """Tell whether the program may have the outcome."""
         return self.order > 0 and self.state != "left"
 
-    @property
-    def has_failed(self) -> bool:
-        """Tell whether it is a thought that came to nothing: the program thinks anew."""
-        return self.kind == Kind.MODEL and self.status not in (None, Status.DONE)
+    def settle(self, order: int, delivered: Delivered, now_s: float) -> None:
+        """Take the outcome."""
+        self.order, self.settled_s = order, now_s
+        self.has_failed = self.kind == Kind.MODEL and delivered.status is not Status.DONE
+        self.did_nothing = delivered.status is Status.REFUSED or delivered.code == "not_happened"
 
     def join(self) -> None:
         """Let one more client wait."""
@@ -115,8 +118,8 @@ class OutsideCalls:
     def add(self, call: OutsideCall) -> None:
         """Take a call that was asked or recalled."""
         self._by_key[call.key] = call
-        self._alike.setdefault(_alike(call), []).append(call)
-        self._by_exact.setdefault(call.exact, []).append(call)
+        _append(self._alike.setdefault(_alike(call), []), call)
+        _append(self._by_exact.setdefault(call.exact, []), call)
         if call.kind == Kind.MODEL:
             self._at_head.setdefault(call.head, []).append(call)
 
@@ -189,8 +192,7 @@ class OutsideCalls:
         if question.is_retry:
             return next((call for call in reversed(same) if not call.is_had), same[-1])
         if question.is_effect:
-            is_refused = same[-1].is_had and same[-1].status is Status.REFUSED
-            return None if is_due or is_refused else same[-1]
+            return None if is_due or (same[-1].is_had and same[-1].did_nothing) else same[-1]
         if question.is_thought:
             return None if is_recorded else self._joined_late(same, now_s)
         is_shared = question.kind in (Kind.HUMAN, Kind.CHILD)
@@ -212,6 +214,12 @@ class OutsideCalls:
                 self._had(call)
         lost = _lost(same)
         return same[-1] if lost is None and is_retry and same else lost
+
+
+def _append(calls: list[OutsideCall], new: OutsideCall) -> None:
+    """Add a call; of the identical ones that the program has, only the newest one is ever looked at."""
+    calls[:] = [call for call in calls if not call.is_had or call.exact != new.exact]
+    calls.append(new)
 
 
 def _lost(calls: Sequence[OutsideCall]) -> OutsideCall | None:

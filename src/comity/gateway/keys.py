@@ -45,6 +45,7 @@ class Keys:
         self._next[key.kind, key.name] = max(self._next.get((key.kind, key.name), 0), key.occurrence + 1)
         self._on_the_way[key] = of
 
-    def settled(self, key: CallKey) -> None:
-        """Take note that a call has ended."""
-        self._on_the_way.pop(key, None)
+    def settled(self, key: CallKey) -> bool:
+        """Take note that a call has ended; tell whether nobody has asked for it again in this visit."""
+        of = self._on_the_way.pop(key, b"")
+        return key in self._loose.get((key.kind, key.name, of), ())

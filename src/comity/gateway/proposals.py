@@ -33,17 +33,21 @@ class Proposals:
         """Know none; a thought that the program cannot have proposes nothing: `may_be_had` tells that."""
         self._may_be_had = may_be_had
         self._made: dict[CallKey, tuple[Proposal, ...]] = {}
-        self._by_digest: dict[Digest, list[tuple[CallKey, str]]] = {}
+        self._names: dict[Digest, set[str]] = {}
+        self._open: dict[Digest, list[tuple[CallKey, str]]] = {}
         self._closed: set[CallKey] = set()
         self._asked: dict[Digest, Counter[str]] = {}
         """How often each effect was asked for, by digest and name, less what proposals closed since account for."""
 
     def proposed(self, thought: CallKey, proposals: Iterable[Proposal]) -> None:
-        """Take what a delivered thought proposes; the second time changes nothing."""
-        if thought not in self._made:
-            self._made[thought] = made = tuple(proposals)
-            for item in made:
-                self._by_digest.setdefault(item.digest, []).append((thought, item.name))
+        """Take what an answered thought proposes; the second time changes nothing."""
+        if thought in self._made:
+            return
+        self._made[thought] = made = tuple(proposals)
+        for item in made:
+            self._names.setdefault(item.digest, set()).add(item.name)
+            if thought not in self._closed:
+                self._open.setdefault(item.digest, []).append((thought, item.name))
 
     def asked(self, name: str, of: Digest) -> None:
         """Take note that an effect was asked for."""
@@ -54,7 +58,7 @@ class Proposals:
 
         Where all earlier ones are accounted for, it is what an open proposal asked for.
         """
-        if not self._times(name, of) and self._open(name, of):
+        if not self._times(name, of) and self._times_proposed(name, of):
             self.asked(name, of)
 
     def went_on(self, thought: CallKey) -> tuple[Proposal, ...]:
@@ -67,6 +71,7 @@ class Proposals:
         self._closed.add(thought)
         made = self._made.get(thought, ())
         for item in made:
+            self._open[item.digest] = [(by, name) for by, name in self._open[item.digest] if by != thought]
             asked = self._asked.get(item.digest, Counter())
             for name in asked:
                 if asked[name] and means(item.name, name):
@@ -75,17 +80,15 @@ class Proposals:
 
     def is_due(self, name: str, of: Digest) -> bool:
         """Tell whether an effect is proposed and open more often than it was asked for."""
-        return self._open(name, of) > self._times(name, of)
+        return self._times_proposed(name, of) > self._times(name, of)
 
     def is_known(self, name: str, of: Digest) -> bool:
         """Tell whether an effect was ever proposed."""
-        return any(means(function, name) for _, function in self._by_digest.get(of, ()))
+        return any(means(function, name) for function in self._names.get(of, ()))
 
     def _times(self, name: str, of: Digest) -> int:
         return self._asked[of][name] if of in self._asked else 0
 
-    def _open(self, name: str, of: Digest) -> int:
-        return sum(
-            thought not in self._closed and means(function, name) and self._may_be_had(thought)
-            for thought, function in self._by_digest.get(of, ())
-        )
+    def _times_proposed(self, name: str, of: Digest) -> int:
+        made = self._open.get(of, ())
+        return sum(means(function, name) and self._may_be_had(thought) for thought, function in made)

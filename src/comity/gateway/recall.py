@@ -19,7 +19,7 @@ from comity.gateway.keys import Keys
 from comity.gateway.proposals import Proposal, Proposals
 from comity.gateway.question import Question
 from comity.gateway.records import How, Place, Records, acted, can_be_recalled, thought_of
-from comity.journal.call import CallKey, Kind, Status
+from comity.journal.call import CallKey, Delivered, Kind
 from comity.journal.protocol import Recorded
 from comity.journal.recall import key_of
 from comity.journal.spec import Outside
@@ -97,7 +97,7 @@ class OutsideRecall:
         self._taken_s = now_s
         self._strays: dict[tuple[str, str, Digest], float] = {}
         self._at_head: dict[Digest, CallKey] = {}
-        self._settled: dict[CallKey, tuple[int, Status | None]] = {}
+        self._settled: dict[CallKey, tuple[int, Delivered]] = {}
         self._past: list[tuple[int, Callable[[], object]]] = []
         self._load(tuple(history), now_s)
 
@@ -134,9 +134,9 @@ class OutsideRecall:
             return False
         self._taken_s = now_s
         call = self._add(key_of(record), question)
-        order, status = self._settled.pop(call.key, _end_of(record))
-        if order:
-            self.settled(call.key, order, status, now_s)
+        order, delivered = self._settled.pop(call.key, (record.order, record.delivered))
+        if delivered is not None:
+            self.settled(call.key, order, delivered, now_s)
         return True
 
     def asked(self, new: New, question: Question) -> None:
@@ -146,16 +146,16 @@ class OutsideRecall:
 
     # What becomes of it
 
-    def settled(self, key: CallKey, order: int, status: Status | None, now_s: float) -> None:
+    def settled(self, key: CallKey, order: int, delivered: Delivered, now_s: float) -> None:
         """Take note of an outcome: `order` is the seq of the entry that settled the call."""
-        self.keys.settled(key)
+        is_loose = self.keys.settled(key)
         call = self._calls.get(key)
         if call is None:
-            self._settled[key] = order, status
-            if self._records.settled(key, status):
+            if self._records.settled(key, delivered.status) or is_loose:
+                self._settled[key] = order, delivered
                 self._deliveries.expect(order)
             return
-        call.order, call.status, call.settled_s = order, status, now_s
+        call.settle(order, delivered, now_s)
         if not call.has_failed:
             self._deliveries.expect(order)
 
@@ -235,14 +235,13 @@ class OutsideRecall:
         key = key_of(item)
         known = self._calls.get(key)
         call = known or self._told(item)
-        order, status = _end_of(item)
-        if order and not call.order:
-            self.settled(key, order, status, now_s)
+        if item.delivered is not None and not call.order:
+            self.settled(key, item.order, item.delivered, now_s)
         if known is None:
             call.cut()
-            if 0 < order <= consumed:
+            if 0 < item.order <= consumed:
                 call.state = "had"
-                self._deliveries.arrived(order)
+                self._deliveries.arrived(item.order)
 
     def _told(self, item: Recorded) -> OutsideCall:
         """Return a call of this incarnation that only the journal tells of."""
@@ -313,7 +312,3 @@ class OutsideRecall:
 
 def _identity(question: Question) -> tuple[str, str, Digest]:
     return question.kind, question.name, question.exact
-
-
-def _end_of(record: Recorded) -> tuple[int, Status | None]:
-    return record.order, record.delivered.status if record.delivered is not None else None

@@ -78,7 +78,7 @@ class Records:
         """Consume a record; False where that has been done."""
         return self.open.pop(record.seq, None) is not None
 
-    def settled(self, key: CallKey, status: Status | None) -> bool:
+    def settled(self, key: CallKey, status: Status) -> bool:
         """Take note of the outcome of a record that had none; False where there is none such that may be recalled."""
         seq = self._unsettled.pop(key, 0)
         if key.kind == Kind.MODEL and status is not Status.DONE:

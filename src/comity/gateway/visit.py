@@ -257,11 +257,11 @@ class Visit:
 
     def _deliver(self, message: Deliver) -> None:
         key = CallKey(message.branch, message.kind, message.name, message.occurrence)
+        if self.recall is not None:
+            self.recall.settled(key, message.order, message.delivered, self._host.clock.monotonic_s())
         pending = self.calls.get(key)
         if pending is None:
-            return  # a note or a wait of the kernel's own, which no program asked
-        if self.recall is not None:
-            self.recall.settled(key, message.order, message.delivered.status, self._host.clock.monotonic_s())
+            return  # a note or a wait of the kernel's own, or what a program before asked and this one has not
         self.heads.add(message.head)
         pending.settle(message.delivered)
         self._propose(pending)

@@ -10,6 +10,8 @@ from comity.core.limits import NAME_CHARS_MAX
 from comity.journal.spec import Deliberation, Divergence, Effect, Outside
 from comity.journal.task import State
 
+AGENT_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
+"""What an outside agent may be called: a regular expression."""
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 Label = Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)]
 IdText = Annotated[
@@ -28,7 +30,18 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 Dollars = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
-CallClass = Literal["pure", "read", "idempotent", "reconcilable", "reversible", "irreversible", "model"]
+
+
+class CallLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How many calls of each effect class, and of models, a task may perform."""
+
+    pure: Count | None = None
+    read: Count | None = None
+    idempotent: Count | None = None
+    reconcilable: Count | None = None
+    reversible: Count | None = None
+    irreversible: Count | None = None
+    model: Count | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -36,7 +49,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     tokens: Count | None = None
     usd: Dollars | None = None
-    calls: dict[CallClass, Count] = {}
+    calls: CallLimits = CallLimits()
     wall_s: PositiveSeconds | None = None
     context_tokens: Count | None = None
 

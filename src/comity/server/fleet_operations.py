@@ -22,7 +22,7 @@ from comity.runtime.nodes import nodes_up
 from comity.runtime.on_wire import on_the_wire
 from comity.runtime.programs import StoredPrograms, register_outside
 from comity.runtime.words import one_line
-from comity.server.bodies import AgentBody, AnswerBody, SessionQuery, SessionsQuery, StopBody
+from comity.server.bodies import AGENT_NAME, AgentBody, AnswerBody, SessionQuery, SessionsQuery, StopBody
 from comity.server.documents import Uuid, task_document, wire_document
 from comity.server.fleet_documents import (
     AgentDocument,
@@ -158,8 +158,9 @@ async def put_agent(ask: Ask) -> AgentDocument:
     """Register an outside program as an agent."""
     body: AgentBody = ask.body
     name, node = ask.path["agent"], ask.api.node
-    if not name.isprintable() or len(name) > 200:
-        raise UsageError("bad_name", f"`{name[:80]!r}` cannot name an agent", hint="at most 200 printable characters")
+    if re.fullmatch(AGENT_NAME, name) is None:
+        text = f"`{one_line(name, 80)}` cannot name an agent"
+        raise UsageError("bad_name", text, hint="take letters, digits, `.`, `_` and `-`, at most 200")
     known = await StoredPrograms(node.store).find(name)
     spec = known.agent(name) if known is not None else None
     if spec is not None and spec.kind != "outside":

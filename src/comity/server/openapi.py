@@ -12,13 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from comity.server.bodies import AGENT_NAME
 from comity.server.operation import ROOT, Nothing, Operation
 from comity.server.problem import BY_CODE, MEDIA_TYPE, Problem
 
 PATH = f"{ROOT}/openapi.json"
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
-_NAME = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"}
+_NAME = {"type": "string", "pattern": f"^{AGENT_NAME}$"}
 _SCOPE = r"^(fleet|(agent|session|tenant):[A-Za-z0-9._-]+|task:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "task": {"type": "string", "format": "uuid"},
@@ -125,7 +126,7 @@ def _responses(operation: Operation) -> Document:
     if operation.gives is not None:
         content["application/json"] = {"schema": _ref(operation.gives)}
     if operation.media:
-        content[operation.media] = {"schema": {"type": "string"}}
+        content[operation.media] = {"schema": {"type": "object" if operation.media.endswith("json") else "string"}}
     found: Document = {str(operation.status): {"description": "Done.", "content": content}}
     for status, codes in sorted(_problems(operation).items()):
         is_shared = SHARED.get(status) == codes

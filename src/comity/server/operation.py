@@ -161,7 +161,7 @@ def read_body(kind: type[T], data: bytes) -> T:
     Raises:
         UsageError: no JSON, a key twice, an unknown field, or a value that does not fit.
     """
-    value = parse(data, "body")
+    value = _whole(parse(data, "body"), msgspec.inspect.type_info(kind))
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -215,6 +215,20 @@ def _id_or_none(text: str) -> Id | None:
         return parse_id(text)
     except UsageError:
         return None
+
+
+def _whole(value: Any, kind: msgspec.inspect.Type) -> Any:
+    """Return `value` with integers where `kind` asks for them: 7.0 is one, says JSON Schema."""
+    if isinstance(kind, msgspec.inspect.StructType) and isinstance(value, dict):
+        fields = {field.encode_name: field.type for field in kind.fields}
+        return {name: _whole(item, fields[name]) if name in fields else item for name, item in value.items()}
+    if isinstance(value, float) and value.is_integer():
+        kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+        return int(value) if any(isinstance(item, msgspec.inspect.IntType) for item in kinds) else value
+    if isinstance(kind, msgspec.inspect.UnionType) and isinstance(value, dict):
+        structs = [item for item in kind.types if isinstance(item, msgspec.inspect.StructType)]
+        return _whole(value, structs[0]) if structs else value
+    return value
 
 
 def _is_list(kind: Any) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from comity.cli.commands.run import Run
 from comity.cli.exits import table
 from comity.cli.grammar import SHARED_TITLE
 from comity.cli.main import root
@@ -54,6 +55,8 @@ def helps(command: click.Command, name: str, parent: click.Context | None = None
     settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
     context = click.Context(command, parent=parent, info_name=word, **settings)
     yield name, command.get_help(context)
+    if isinstance(command, Run):
+        yield f"{name} --", command.program().get_help(click.Context(command.program(), parent, word, **settings))
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
             found = command.get_command(context, child)

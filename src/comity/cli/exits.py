@@ -9,6 +9,7 @@ from comity.core.errors import ComityError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from comity.journal.task import TaskRow
+    from comity.server.documents import TaskDocument
 
 
 class Exit(IntEnum):
@@ -68,7 +69,7 @@ def exit_of(error: ComityError) -> Exit:
     return Exit.FAILED
 
 
-def exit_for(row: TaskRow) -> Exit:
+def exit_for(row: TaskRow | TaskDocument) -> Exit:
     """Return the exit code of a command that followed a task until it stood like this."""
     from comity.journal.task import ParkReason, State
 

@@ -140,6 +140,8 @@ def write_sections(
                     formatter.write(f"{'':>{formatter.current_indent}}    {text}\n")
 
 
-def command(name: str, *, examples: Sequence[tuple[str, str]] = ()) -> Callable[[Made], Command]:
+def command(
+    name: str, *, examples: Sequence[tuple[str, str]] = (), kind: type[Command] = Command
+) -> Callable[[Made], Command]:
     """Make a function a command; its docstring is the help."""
-    return click.command(name, cls=Command, examples=examples)
+    return click.command(name, cls=kind, examples=examples)

@@ -65,6 +65,8 @@ class Guardian:
         except OSError as error:
             self._say(NotStarted(error.strerror or str(error)))
             return
+        for fd in launch.fds:  # it alone holds them: their end is its end
+            os.close(fd)
         self._say(Started(self._pid))
         self._look_after(launch)
         self._end_all(launch)

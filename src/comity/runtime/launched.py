@@ -15,6 +15,7 @@ from comity.runtime.channel import Channel
 from comity.runtime.launching import (
     Launch,
     NotStarted,
+    ProgramEnded,
     Send,
     Started,
     decode_from_guardian,
@@ -97,9 +98,12 @@ class ProgramProcess:
         if isinstance(message, Started):
             self.pid = message.pid
             self._started.set_result("")
-        elif isinstance(message, NotStarted):
+            return
+        self._channel.close()
+        if isinstance(message, NotStarted):
             self._started.set_result(message.error)
-        else:
+            self._end_with(KILLED)
+        elif isinstance(message, ProgramEnded):
             self._end_with(message.status)
 
     def _gone(self) -> None:

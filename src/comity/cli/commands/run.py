@@ -10,7 +10,7 @@ import msgspec
 
 from comity.cli import complete
 from comity.cli.app import App
-from comity.cli.grammar import command
+from comity.cli.grammar import Command, command
 from comity.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,14 +39,37 @@ class RunOptions(msgspec.Struct, frozen=True):
     is_detached: bool
 
 
+class Run(Command):
+    """`run FILE`, and with `--` in the line `run -- CMD`: options stand before it, and what follows is not ours."""
+
+    def program(self) -> click.Command:
+        """Return the command that `--` means."""
+        from comity.cli.commands.run_program import run_program
+
+        return run_program
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the line: click would drop the `--` and take the rest for arguments."""
+        if "--" not in args:
+            return super().make_context(info_name, args, parent, **extra)
+        at = args.index("--")
+        context = self.program().make_context(info_name, args[:at], parent, **extra)
+        context.params["command"] = tuple(args[at + 1 :])
+        return context
+
+
 @command(
     "run",
+    kind=Run,
     examples=[
         ("comity run clerk.py --goal 'refund order 7'", ""),
         ("comity run agents.py:clerk --goal 'refund order 7' --budget usd=1,calls.irreversible=1", ""),
         ("comity run clerk.py --goal - --session ada --allow refund < goal.txt", "the goal from a file"),
         ("comity run clerk.py --goal 'refund order 7' --dedupe order-7 --detach", "created once; not followed"),
         ("comity run --task 5f0c93ab", "go on with a task that is there"),
+        ("comity run --env MCP_SERVER_URL={mcp} -- python agent.py", "run any command as an agent; see --help --"),
     ],
 )
 @click.argument("target", metavar="FILE[:AGENT]", default="")
@@ -78,6 +101,8 @@ def run(app: App, /, **given: Any) -> int:
 
     Where a node is up on the store, it does the work and this command follows. Where none is, this command is the node
     until the task has ended. Ctrl-C loses nothing: the task goes on with `comity run --task` or `comity up`.
+
+    `comity run [OPTIONS] -- CMD [ARGS]...` runs any command as an agent; `comity run --help --` tells its options.
     """
     options = RunOptions(**given)
     _check(options)

@@ -288,14 +288,14 @@ class Feed:
     # Those who are behind
 
     async def _read_task(self, watcher: Watcher) -> list[Event]:
-        row = await patiently(self._clock, lambda: self._store.task(watcher.task))
         entries = await patiently(self._clock, lambda: self._store.load(watcher.task, watcher.next, PAGE))
+        row = await patiently(self._clock, lambda: self._store.task(watcher.task))
         watcher.is_behind = len(entries) == PAGE or watcher.has_missed
         events = [of_entry(item) for item in entries]
         if entries:
             watcher.next = entries[-1].seq + 1
         watcher.is_over = watcher.is_over or row is None  # pruned meanwhile
-        if row is not None and row.state.ended and (not entries or entries[-1].seq == row.last_seq):
+        if row is not None and row.state.ended and watcher.next > row.last_seq:
             watcher.is_over = True
             events.append(of_end(row))
         return events

@@ -263,22 +263,24 @@ async def test_what_is_committed_while_a_watcher_reads_reaches_it_too(is_log: bo
     await world.feed.close()
 
 
-async def test_a_task_that_goes_on_while_its_watcher_reads_has_not_ended():
+async def test_an_end_that_comes_between_two_reads_is_told():
     world = Small()
     row = await world.held("a")
-    await end(world, row.id, State.FAILED)
-    gate, store = asyncio.Event(), Reading(world.store)
-    world.feed._store = store.paused_at(gate, "task")
+    join(world.feed, row.id, 1)
+    await world.pass_time()
+    row_gate, log_gate, store = asyncio.Event(), asyncio.Event(), Reading(world.store)
+    store.paused_at(row_gate, "task")
+    world.feed._store = store.paused_at(log_gate, "log")
     reader = Reader(world.feed, 1, row.id)
     await world.clock.settle()
+    await end(world, row.id)
     world.feed._store = world.store
-    await world.send(row.id, wakes="failed")
-    await world.take(name_id("node"))
-    await grow(world, row)
-    gate.set()
+    row_gate.set()
+    await world.clock.settle()
+    log_gate.set()
     await world.pass_time()
-    assert [event.number for event in reader.events] == [1, 2, 3]
-    assert not reader.watcher.is_over
+    assert [event.number for event in reader.events] == [1, 2, None]
+    assert reader.watcher.is_over
     await world.feed.close()
 
 

@@ -137,6 +137,7 @@ async def _run(app: App, options: ProgramOptions) -> int:
     from comity.cli.program import Supervisor, Wanted
     from comity.cli.program_environment import read_assignments
     from comity.cli.program_server import NodeFailed, named_server, own_server
+    from comity.cli.program_task import budget_of
     from comity.cli.program_words import tell_end
     from comity.core.clock import SystemClock
     from comity.runtime.hardening import hide_from_neighbours
@@ -145,7 +146,7 @@ async def _run(app: App, options: ProgramOptions) -> int:
     hide_from_neighbours()  # its memory holds a token, and the keys of its environment
     clock = SystemClock()
     isolation = _isolation(app, options)
-    assigned, budget = read_assignments(options.assignments), _budget(options)
+    assigned, budget = read_assignments(options.assignments), budget_of(options.limits)
     with _environment(app, options, isolation) as environment:
         server = named_server(app, options.server, clock) if options.server else own_server(app, clock)
         try:
@@ -200,16 +201,6 @@ def _environment(app: App, options: ProgramOptions, isolation: Isolation) -> Ite
     else:
         with tempfile.TemporaryDirectory(prefix="comity-run-", ignore_cleanup_errors=True) as folder:
             yield {**environment, "TMPDIR": folder}
-
-
-def _budget(options: ProgramOptions) -> dict[str, Any]:
-    """Return the limits as the API takes them."""
-    from comity.cli.arguments import read_limits
-
-    found = read_limits(options.limits)
-    if "usd_micro" in found:
-        found["usd"] = found.pop("usd_micro") / 1e6
-    return found
 
 
 async def _task(app: App, options: ProgramOptions, budget: dict[str, Any], asking: Asking) -> ProgramTask:

@@ -26,6 +26,7 @@ COMMANDS = {
     "fork": (f"{_HERE}.task_fork:fork", "Go on from an entry of a task with another goal, model or code."),
     "resolve": (f"{_HERE}.task_orders:resolve", "Say how a call in doubt ended."),
     "signal": (f"{_HERE}.task_orders:signal", "Send a signal to a task."),
+    "adopt": (f"{_HERE}.task_adopt:adopt", "Take a program that is started elsewhere as a task's."),
     "diff": (f"{_HERE}.task_diff:diff", "Show where two tasks, or a fork and its origin, part."),
 }
 STATES = ("queued", "running", "waiting", "parked", "cancelling", "succeeded", "failed", "cancelled")

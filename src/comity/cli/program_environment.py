@@ -10,7 +10,7 @@ from comity.core.errors import UsageError
 from comity.runtime.words import one_line
 
 if TYPE_CHECKING:
-    from comity.server.order_operations import AdoptDocument
+    from comity.server.documents import AdoptDocument
 
 ALLOWED = frozenset(
     {

@@ -193,6 +193,44 @@ class DiffDocument(msgspec.Struct, frozen=True):
     first_difference: FirstDifference | None
 
 
+class TaskList(msgspec.Struct, frozen=True):
+    """A page of tasks; where it `has_more`, the next begins `before` the id of the last."""
+
+    tasks: list[TaskDocument]
+    has_more: bool
+
+
+class EntryList(msgspec.Struct, frozen=True):
+    """A page of a journal; where it `has_more`, the next begins `from` the last number plus 1."""
+
+    entries: list[EntryDocument]
+    has_more: bool
+
+
+class TreeDocument(msgspec.Struct, frozen=True):
+    """A task with the tasks that it started, oldest first."""
+
+    task: TaskDocument
+    children: list[TreeDocument]
+
+
+class Urls(msgspec.Struct, frozen=True):
+    """Where a program finds its model and its tools."""
+
+    openai: str
+    anthropic: str
+    mcp: str
+
+
+class AdoptDocument(msgspec.Struct, frozen=True):
+    """A program's identity: `token` is the API key of both URLs, and dies with the incarnation."""
+
+    task: Uuid
+    incarnation: int
+    token: str
+    urls: Urls
+
+
 def task_document(row: TaskRow) -> TaskDocument:
     """Return a task's row."""
     return TaskDocument(**_task_fields(row))

@@ -123,6 +123,65 @@ class LiftedDocument(msgspec.Struct, frozen=True):
     lifted: bool = True
 
 
+class SessionList(msgspec.Struct, frozen=True):
+    """Sessions, by tenant and name."""
+
+    sessions: list[SessionDocument]
+
+
+class QuestionList(msgspec.Struct, frozen=True):
+    """Open questions, oldest first."""
+
+    questions: list[QuestionDocument]
+
+
+class AnswerDocument(msgspec.Struct, frozen=True):
+    """An answer that was sent."""
+
+    task: Uuid
+    call: int
+    answer: Any
+
+
+class AgentList(msgspec.Struct, frozen=True):
+    """Registered agents, by name."""
+
+    agents: list[AgentDocument]
+
+
+class ToolList(msgspec.Struct, frozen=True):
+    """The tools that programs may be offered, and those that wait, by name."""
+
+    tools: list[CatalogDocument]
+
+
+class StopList(msgspec.Struct, frozen=True):
+    """The stops in force."""
+
+    stopped: list[StopDocument]
+
+
+class NodeDocument(msgspec.Struct, frozen=True):
+    """A node that is up; `url` is null where it serves no HTTP."""
+
+    id: Uuid
+    host: str
+    pid: int
+    url: str | None
+
+
+class HereDocument(msgspec.Struct, frozen=True):
+    """The node that answers, and what it stands on; `clock_ahead_s` is by how much the store's clock is ahead."""
+
+    version: str
+    node: Uuid
+    store: str
+    tasks: int
+    clock_ahead_s: float
+    nodes: list[NodeDocument]
+    stopped: list[str]
+
+
 def session_document(row: StateRow) -> SessionDocument:
     """Return a session's state row."""
     tenant, _, session = row.key.partition("/")

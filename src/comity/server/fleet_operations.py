@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import version as version_of
-from typing import Any
 
 import msgspec
 
@@ -23,17 +22,21 @@ from comity.runtime.on_wire import on_the_wire
 from comity.runtime.programs import StoredPrograms, register_outside
 from comity.runtime.words import one_line
 from comity.server.bodies import AGENT_NAME, AgentBody, AnswerBody, SessionQuery, SessionsQuery, StopBody
-from comity.server.documents import Uuid, task_document, wire_document
+from comity.server.documents import task_document, wire_document
 from comity.server.fleet_documents import (
     AgentDocument,
-    CatalogDocument,
+    AgentList,
+    AnswerDocument,
     CatalogToolDocument,
     ConversationDocument,
+    HereDocument,
     LiftedDocument,
-    QuestionDocument,
-    SessionDocument,
-    StopDocument,
+    NodeDocument,
+    QuestionList,
+    SessionList,
+    StopList,
     StoppedDocument,
+    ToolList,
     agent_document,
     catalog_document,
     catalog_tool_document,
@@ -42,65 +45,6 @@ from comity.server.fleet_documents import (
     stop_document,
 )
 from comity.server.operation import Ask
-
-
-class SessionList(msgspec.Struct, frozen=True):
-    """Sessions, by tenant and name."""
-
-    sessions: list[SessionDocument]
-
-
-class QuestionList(msgspec.Struct, frozen=True):
-    """Open questions, oldest first."""
-
-    questions: list[QuestionDocument]
-
-
-class AnswerDocument(msgspec.Struct, frozen=True):
-    """An answer that was sent."""
-
-    task: Uuid
-    call: int
-    answer: Any
-
-
-class AgentList(msgspec.Struct, frozen=True):
-    """Registered agents, by name."""
-
-    agents: list[AgentDocument]
-
-
-class ToolList(msgspec.Struct, frozen=True):
-    """The tools that programs may be offered, and those that wait, by name."""
-
-    tools: list[CatalogDocument]
-
-
-class StopList(msgspec.Struct, frozen=True):
-    """The stops in force."""
-
-    stopped: list[StopDocument]
-
-
-class NodeDocument(msgspec.Struct, frozen=True):
-    """A node that is up; `url` is null where it serves no HTTP."""
-
-    id: Uuid
-    host: str
-    pid: int
-    url: str | None
-
-
-class HereDocument(msgspec.Struct, frozen=True):
-    """The node that answers, and what it stands on; `clock_ahead_s` is by how much the store's clock is ahead."""
-
-    version: str
-    node: Uuid
-    store: str
-    tasks: int
-    clock_ahead_s: float
-    nodes: list[NodeDocument]
-    stopped: list[str]
 
 
 async def sessions(ask: Ask) -> SessionList:

@@ -20,26 +20,9 @@ from comity.server.bodies import (
     RetryBody,
     SignalBody,
 )
-from comity.server.documents import ForkDocument, OrderDocument, Uuid
+from comity.server.documents import AdoptDocument, ForkDocument, OrderDocument, Urls
 from comity.server.operation import Ask
 from comity.server.task_operations import limits_given
-
-
-class Urls(msgspec.Struct, frozen=True):
-    """Where a program finds its model and its tools."""
-
-    openai: str
-    anthropic: str
-    mcp: str
-
-
-class AdoptDocument(msgspec.Struct, frozen=True):
-    """A program's identity: `token` is the API key of both URLs, and dies with the incarnation."""
-
-    task: Uuid
-    incarnation: int
-    token: str
-    urls: Urls
 
 
 async def cancel(ask: Ask) -> OrderDocument:

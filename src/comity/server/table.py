@@ -26,7 +26,7 @@ TASKS = (
         f"{ROOT}/tasks",
         "List tasks, newest first.",
         task_operations.ls,
-        task_operations.TaskList,
+        documents.TaskList,
         query=bodies.TasksQuery,
     ),
     Operation(
@@ -57,7 +57,7 @@ TASKS = (
         f"{_TASK}/entries",
         "Return a page of a task's journal.",
         task_operations.entries,
-        task_operations.EntryList,
+        documents.EntryList,
         query=bodies.EntriesQuery,
         codes=("no_such_task",),
     ),
@@ -67,7 +67,7 @@ TASKS = (
         f"{_TASK}/tree",
         "Show a task with all the tasks below it.",
         task_operations.tree,
-        task_operations.TreeDocument,
+        documents.TreeDocument,
         codes=("no_such_task",),
     ),
     Operation(
@@ -161,7 +161,7 @@ TASKS = (
         f"{_TASK}/adopt",
         "Take an outside program as the task's, and give it its token.",
         order_operations.adopt,
-        order_operations.AdoptDocument,
+        documents.AdoptDocument,
         bodies.AdoptBody,
         codes=("no_such_task", "not_outside", "already_adopted", "task_ended"),
     ),
@@ -186,7 +186,7 @@ FLEET = (
         f"{ROOT}/sessions",
         "List sessions.",
         fleet_operations.sessions,
-        fleet_operations.SessionList,
+        fleet_documents.SessionList,
         query=bodies.SessionsQuery,
     ),
     Operation(
@@ -205,7 +205,7 @@ FLEET = (
         f"{ROOT}/questions",
         "List what agents ask people, oldest first.",
         fleet_operations.questions,
-        fleet_operations.QuestionList,
+        fleet_documents.QuestionList,
     ),
     Operation(
         "answer_question",
@@ -213,7 +213,7 @@ FLEET = (
         f"{ROOT}/questions/{{task}}/{{call:int}}",
         "Answer a question.",
         fleet_operations.answer,
-        fleet_operations.AnswerDocument,
+        fleet_documents.AnswerDocument,
         bodies.AnswerBody,
         status=202,
         codes=("not_asked", "not_an_option"),
@@ -224,7 +224,7 @@ FLEET = (
         f"{ROOT}/agents",
         "List registered agents.",
         fleet_operations.agents,
-        fleet_operations.AgentList,
+        fleet_documents.AgentList,
     ),
     Operation(
         "get_agent",
@@ -251,7 +251,7 @@ FLEET = (
         f"{ROOT}/tools",
         "List the tools of upstreams and tool files, also those that wait to be accepted.",
         fleet_operations.tools,
-        fleet_operations.ToolList,
+        fleet_documents.ToolList,
     ),
     Operation(
         "accept_tool",
@@ -277,7 +277,7 @@ FLEET = (
         f"{ROOT}/stops",
         "List the stops in force.",
         fleet_operations.stopped,
-        fleet_operations.StopList,
+        fleet_documents.StopList,
     ),
     Operation(
         "stop",
@@ -317,7 +317,7 @@ HERE = (
         f"{ROOT}/node",
         "Tell of the node that answers, its store and the other nodes.",
         fleet_operations.here,
-        fleet_operations.HereDocument,
+        fleet_documents.HereDocument,
     ),
     Operation(
         "healthz",

@@ -21,8 +21,10 @@ from comity.server.bodies import DiffQuery, EntriesQuery, Limits, NewTaskBody, T
 from comity.server.documents import (
     AccountDocument,
     DiffDocument,
-    EntryDocument,
+    EntryList,
     TaskDocument,
+    TaskList,
+    TreeDocument,
     account_document,
     diff_document,
     entry_document,
@@ -31,27 +33,6 @@ from comity.server.documents import (
 from comity.server.operation import Ask
 
 TREE_TASKS_MAX = 1_000
-
-
-class TaskList(msgspec.Struct, frozen=True):
-    """A page of tasks; where it `has_more`, the next begins `before` the id of the last."""
-
-    tasks: list[TaskDocument]
-    has_more: bool
-
-
-class EntryList(msgspec.Struct, frozen=True):
-    """A page of a journal; where it `has_more`, the next begins `from` the last number plus 1."""
-
-    entries: list[EntryDocument]
-    has_more: bool
-
-
-class TreeDocument(msgspec.Struct, frozen=True):
-    """A task with the tasks that it started, oldest first."""
-
-    task: TaskDocument
-    children: list[TreeDocument]
 
 
 async def ls(ask: Ask) -> TaskList:

@@ -33,12 +33,12 @@ def ls(app: App) -> None:
 
 async def _ls(app: App) -> None:
     from comity.runtime.programs import StoredPrograms
-    from comity.server.fleet_documents import agent_document
+    from comity.server.fleet_documents import AgentList, agent_document
 
     async with app.store() as store:
         found = await StoredPrograms(store).all()
     if app.is_json:
-        app.screen.document({"agents": [agent_document(spec, program) for spec, program in found]})
+        app.screen.document(AgentList([agent_document(spec, program) for spec, program in found]))
     elif not found:
         app.screen.say(("no agents", "dim"))
         app.screen.note(("comity agents register FILE", "bold"), ("  enters those of a file", "dim"))
@@ -60,7 +60,7 @@ def register(app: App, files: tuple[str, ...]) -> None:
 async def _register(app: App, files: tuple[str, ...]) -> None:
     from comity.cli.enlist import read_program, reader_of_files
     from comity.runtime.programs import register as enter
-    from comity.server.fleet_documents import agent_document
+    from comity.server.fleet_documents import AgentList, agent_document
 
     async with reader_of_files() as zygotes:
         programs = [await read_program(zygotes, file, app.config) for file in files]
@@ -69,7 +69,7 @@ async def _register(app: App, files: tuple[str, ...]) -> None:
             await enter(store, program)
     found = [(spec, program) for program in programs for spec in program.agents]
     if app.is_json:
-        app.screen.document({"agents": [agent_document(spec, program) for spec, program in found]})
+        app.screen.document(AgentList([agent_document(spec, program) for spec, program in found]))
     elif not app.is_quiet:
         _write(app, found)
 

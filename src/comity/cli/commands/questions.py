@@ -30,13 +30,13 @@ def ls(app: App) -> None:
 
 async def _ls(app: App) -> None:
     from comity.runtime.words import age, one_line, short
-    from comity.server.fleet_documents import question_document
+    from comity.server.fleet_documents import QuestionList, question_document
 
     async with app.orders() as (store, orders):
         found = await orders.questions()
         now_us = await store.now_us()
     if app.is_json:
-        app.screen.document({"questions": [question_document(item) for item in found]})
+        app.screen.document(QuestionList([question_document(item) for item in found]))
     elif not found:
         app.screen.say(("nobody asks", "dim"))
     else:
@@ -83,6 +83,7 @@ async def _answer(app: App, task: str, value: object, call: int | None) -> None:
     from comity.cli.lookup import find_task
     from comity.core.ids import show_id
     from comity.runtime.words import short
+    from comity.server.fleet_documents import AnswerDocument
 
     async with app.orders() as (store, orders):
         row = await find_task(store, task)
@@ -97,6 +98,6 @@ async def _answer(app: App, task: str, value: object, call: int | None) -> None:
             call = asked[0].call
         await orders.answer(row.id, call, value)
     if app.is_json:
-        app.screen.document({"task": show_id(row.id), "call": call, "answer": value})
+        app.screen.document(AnswerDocument(show_id(row.id), call, value))
     else:
         app.screen.say(("answered ", "bold"), f"task {short(row.id)}")

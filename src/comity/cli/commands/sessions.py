@@ -31,13 +31,13 @@ def ls(app: App, tenant: str) -> None:
 async def _ls(app: App, tenant: str) -> None:
     from comity.kernel.session import NAMESPACE
     from comity.runtime.words import one_line
-    from comity.server.fleet_documents import session_document
+    from comity.server.fleet_documents import SessionList, session_document
 
     async with app.store() as store:
         rows = await store.states(NAMESPACE, f"{tenant}/" if tenant else "")
     found = [session_document(row) for row in rows]
     if app.is_json:
-        app.screen.document({"sessions": found})
+        app.screen.document(SessionList(found))
     elif not found:
         app.screen.say(("no sessions", "dim"))
     else:

@@ -56,12 +56,12 @@ def stop(app: App, /, **given: Any) -> None:
 
 async def _list(app: App) -> None:
     from comity.runtime.words import moment
-    from comity.server.fleet_documents import stop_document
+    from comity.server.fleet_documents import StopList, stop_document
 
     async with app.orders() as (_, orders):
         found = await orders.stopped()
     if app.is_json:
-        app.screen.document({"stopped": [stop_document(scope, said) for scope, said in found]})
+        app.screen.document(StopList([stop_document(scope, said) for scope, said in found]))
     elif not found:
         app.screen.say(("nothing is stopped", "dim"))
     else:

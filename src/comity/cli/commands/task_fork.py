@@ -58,6 +58,7 @@ async def _fork(app: App, options: ForkOptions) -> None:
     from comity.kernel.fork import Changes, could_happen_again
     from comity.runtime.account import read_account
     from comity.runtime.words import short
+    from comity.server.documents import ForkDocument
 
     async with app.orders() as (store, orders):
         row = await find_task(store, options.task)
@@ -70,15 +71,8 @@ async def _fork(app: App, options: ForkOptions) -> None:
             _confirm(app, again)
         made, _ = await orders.fork(row.id, at, changes)
     if app.is_json:
-        app.screen.document(
-            {
-                "task": show_id(made),
-                "origin": show_id(row.id),
-                "at": at,
-                "is_live": options.is_live,
-                "could_happen_again": again if options.is_live else [],
-            }
-        )
+        at_risk = again if options.is_live else []
+        app.screen.document(ForkDocument(show_id(made), show_id(row.id), at, options.is_live, at_risk))
         return
     app.screen.answer(*((show_id(made),) if app.is_quiet else ("forked as task ", (short(made), "bold"))))
     mode = "live: its effects are performed" if options.is_live else "rehearsed: no effect is performed"

@@ -138,13 +138,14 @@ async def _order(app: App, task: str, name: str, order: Order) -> None:
     from comity.core.ids import show_id
     from comity.runtime.nodes import nodes_up
     from comity.runtime.words import short
+    from comity.server.documents import OrderDocument
 
     async with app.orders() as (store, orders):
         row = await find_task(store, task)
         await order(orders, row)
         has_node = bool(await nodes_up(store))
     if app.is_json:
-        app.screen.document({"task": show_id(row.id), "order": name, "has_node": has_node})
+        app.screen.document(OrderDocument(show_id(row.id), name, has_node))
         return
     app.screen.say((f"{name} ", "bold"), f"sent to task {short(row.id)}")
     if not has_node:

@@ -6,9 +6,10 @@ What the server cannot do now is asked for again: a node that is gone comes back
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
+from comity.cli.arguments import read_limits
 from comity.core.clock import Clock
 from comity.core.errors import ComityError, UsageError
 from comity.journal.task import State
@@ -88,11 +89,14 @@ class ProgramTask:
         self.account = await _account(self._ask, self.id)
         return self.account
 
-    async def adopt(self) -> AdoptDocument:
-        """Begin a new incarnation: the program of the one before is void."""
-        return await self._ask(
-            lambda api: api.request("POST", f"{self._path}/adopt", AdoptDocument, body={"renew": True})
-        )
+    async def adopt(self, *, renew: bool = True) -> AdoptDocument:
+        """Begin a new incarnation; one before is void.
+
+        Raises:
+            UsageError: there is one before, and it is not to be renewed; or the task has ended.
+        """
+        body = {"renew": renew}
+        return await self._ask(lambda api: api.request("POST", f"{self._path}/adopt", AdoptDocument, body=body))
 
     async def resume(self, budget: dict[str, Any]) -> None:
         """Let it go on, where it is parked, with some limits set anew."""
@@ -178,6 +182,18 @@ class Asking:
             else:
                 self._was_there = True
                 return found
+
+
+def budget_of(limits: Iterable[str]) -> dict[str, Any]:
+    """Return what was typed of a budget, as the API takes it.
+
+    Raises:
+        UsageError: an unknown limit, or no number.
+    """
+    found = read_limits(limits)
+    if "usd_micro" in found:
+        found["usd"] = found.pop("usd_micro") / 1e6
+    return found
 
 
 def has_left(account: AccountDocument) -> bool:

@@ -43,7 +43,7 @@ def test_the_first_agent_does_what_its_guide_says(tmp_path: Path) -> None:
     assert answers[3] == "Emma is not there\n"
 
 
-PAGES = sorted(page for page in DOCS.rglob("*.md") if page.name != "first-agent.md")
+PAGES = sorted(page for page in DOCS.rglob("*.md") if page.parent.name != "guides")  # which have tests of their own
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))

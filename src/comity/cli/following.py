@@ -18,7 +18,7 @@ from comity.cli.follow import Bell, Follower
 from comity.cli.live import Live
 from comity.cli.next_steps import next_steps, way_on
 from comity.cli.screen import STATE_STYLE
-from comity.cli.task_page import write_steps
+from comity.cli.task_page import used_by, write_steps
 from comity.core.errors import StoreError
 from comity.core.ids import Id, show_id
 from comity.journal.call import Kind
@@ -26,11 +26,11 @@ from comity.journal.entry import Entry
 from comity.journal.ports import Store
 from comity.journal.task import State, TaskRow
 from comity.kernel.ledger import Ledger
-from comity.kernel.stops import scopes_of
-from comity.runtime.account import Account, content, read_account
+from comity.runtime.account import at_hand
 from comity.runtime.nodes import nodes_up
-from comity.runtime.words import cost, one_line, preview, short, span
-from comity.server.documents import account_document
+from comity.runtime.words import cost, one_line, preview, short, span, us_of
+from comity.server.documents import AccountDocument
+from comity.server.task_operations import read_document
 
 if TYPE_CHECKING:
     from comity.runtime.node import Node
@@ -82,13 +82,9 @@ class Following:
                 row = await self._orders.row(self._task)
         if self._is_alone and not row.state.ended:
             return None
-        account = await read_account(self._store, row)
-        over = set(scopes_of(row))
-        stopped = tuple(scope for scope, _ in await self._orders.stopped() if scope in over)
-        has_node = bool(await nodes_up(self._store))
         is_left = self._is_interrupted and not row.state.ended
         code = Exit.INTERRUPTED if is_left else exit_for(row)
-        await self._tell(account, next_steps(account, has_node=has_node, stopped=stopped), code)
+        self._tell(await read_document(self._store, self._orders, row), code)
         return code
 
     async def _follow(self) -> TaskRow:
@@ -115,7 +111,10 @@ class Following:
         if item.phase != "waiting" or (item.kind == Kind.HUMAN and self._asker.is_on):
             return
         record = self._ledger.calls.get(item.seq)
-        if record is not None and (step := way_on(record, short(self._task))) is not None:
+        if record is None or not record.open:
+            return
+        step = way_on(record.key.kind, record.key.name, at_hand(record.args), short(self._task))
+        if step is not None:
             self._app.screen.note("      ", (step[0], "bold"))
 
     async def _look_for_node(self) -> None:
@@ -146,24 +145,21 @@ class Following:
         self._app.screen.note("")
         self._bell.ring()
 
-    async def _tell(self, account: Account, steps: list[tuple[str, str]], code: int) -> None:
-        screen, row, ended = self._app.screen, account.row, account.ended
-        result = None
-        if ended is not None and ended.state == State.SUCCEEDED:
-            result = await content(self._store, row.tenant, ended.result)
+    def _tell(self, account: AccountDocument, code: int) -> None:
+        screen, steps = self._app.screen, next_steps(account)
         if screen.is_json:
             commands = [{"command": line, "does": text} for line, text in steps]
-            document = {**asdict(account_document(account)), "result": result, "next": commands, "exit_code": int(code)}
-            screen.document(document)
+            screen.document({**asdict(account), "next": commands, "exit_code": int(code)})
             return
-        words = (span((row.updated_us - row.created_us) / 1e6), cost(account.ledger.used))
-        aside = ", ".join(word for word in words if word)
-        state = f"{row.state}: {row.reason}" if row.reason and not row.state.ended else str(row.state)
-        style = STATE_STYLE[row.state]
+        took_us = us_of(account.updated_at) - us_of(account.created_at)
+        aside = ", ".join(word for word in (span(took_us / 1e6), cost(used_by(account.used))) if word)
+        state = f"{account.state}: {account.reason}" if account.reason and not account.state.ended else account.state
+        style = STATE_STYLE[account.state]
         screen.note((state, "bold" if style == "dim" else f"bold {style}"), (f"  {aside}", "dim"))
-        if ended is not None and (ended.error or ended.code):
-            screen.note((ended.error or ended.code, "red"))
-        if row.state is State.SUCCEEDED and result is not None:
+        if account.error is not None:
+            screen.note((account.error.message or account.error.code, "red"))
+        if account.state is State.SUCCEEDED and account.result is not None:
+            result = account.result
             screen.answer(result if isinstance(result, str) else preview(result, 1_000_000))
         write_steps(screen, steps, is_aside=True)
 

@@ -11,6 +11,7 @@ from comity.core.ids import Id
 from comity.journal.call import Permit
 from comity.journal.entry import Created, Ended, Entry, Intent, Outcome, Progressed
 from comity.runtime.node import LogListener
+from comity.server.documents import entry_document
 
 LEAD = "  "
 
@@ -48,7 +49,7 @@ class Live(LogListener):
 
     def entry(self, item: Entry) -> None:
         """Write an entry, unless it was seen as it happened or is of no interest."""
-        line = self._teller.tell(item)
+        line = self._teller.tell(entry_document(item))
         body = item.read()
         if item.seq <= self.seen_seq:
             return

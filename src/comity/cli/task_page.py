@@ -6,13 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from comity.cli.lines import Line
+from comity.cli.lines import Line, at_hand
+from comity.cli.next_steps import doubts_of
 from comity.cli.screen import STATE_STYLE, Piece, Screen
-from comity.core.ids import show_id
-from comity.journal.ports import Store
+from comity.journal.budget import Cost
 from comity.journal.task import State
-from comity.kernel.ledger import Record
-from comity.runtime.account import Account, at_hand, content
 from comity.runtime.words import (
     age,
     arguments,
@@ -24,8 +22,10 @@ from comity.runtime.words import (
     short,
     span,
     time_of_day,
+    us_of,
     usd,
 )
+from comity.server.documents import AccountDocument, CallDocument, CostDocument
 
 _PHASE_STYLE = {
     "done": "green",
@@ -37,15 +37,14 @@ _PHASE_STYLE = {
 }
 
 
-async def write_page(screen: Screen, store: Store, account: Account, steps: Sequence[tuple[str, str]]) -> None:
+def write_page(screen: Screen, account: AccountDocument, now_us: int, steps: Sequence[tuple[str, str]]) -> None:
     """Write all of it."""
-    now_us = await store.now_us()
-    screen.facts([*_header(account, now_us), *_outcome(account, await _result(store, account)), *_budget(account)])
+    screen.facts([*_header(account, now_us), *_outcome(account), *_budget(account)])
     if account.calls:
         screen.say("")
         screen.table(
             ("seq", "branch", "kind", "name", "effect", "phase", ">attempts", "verified", "cost", "arguments"),
-            [_call(account, record) for record in account.calls],
+            [_call(record) for record in account.calls],
         )
     _write_open(screen, account)
     write_steps(screen, steps)
@@ -89,65 +88,59 @@ def _styled(piece: Piece) -> tuple[str, str]:
     return piece if isinstance(piece, tuple) else (piece, "")
 
 
-async def _result(store: Store, account: Account) -> str:
-    ended = account.ended
-    if ended is None or ended.state != State.SUCCEEDED:
-        return ""
-    return preview(await content(store, account.row.tenant, ended.result), 2_000)
+def used_by(cost: CostDocument) -> Cost:
+    """Return what a document says was used."""
+    return Cost(cost.tokens_in, cost.tokens_out, round(cost.usd * 1e6))
 
 
-def _header(account: Account, now_us: int) -> Iterator[tuple[str, Piece | list[Piece]]]:
-    row, created = account.row, account.created
-    yield "task", [(show_id(row.id)[: -len(short(row.id))], "dim"), (short(row.id), "bold")]
-    agent: list[Piece] = [row.agent]
-    if row.agent_version:
-        agent.append((f"  version {row.agent_version}", "dim"))
-    if created.model:
-        agent.append((f"  model {model_name(created.model)}", "dim"))
+def _header(account: AccountDocument, now_us: int) -> Iterator[tuple[str, Piece | list[Piece]]]:
+    yield "task", [(account.id[: -len(short(account.id))], "dim"), (short(account.id), "bold")]
+    agent: list[Piece] = [account.agent]
+    if account.agent_version:
+        agent.append((f"  version {account.agent_version}", "dim"))
+    if account.model:
+        agent.append((f"  model {model_name(account.model)}", "dim"))
     yield "agent", agent
-    yield "goal", one_line(preview(at_hand(created.goal), 1_000), 1_000)
-    yield "session", row.session
-    yield "parent", short(row.parent) if row.parent else ""
-    if created.forked_from:
-        mode = "live" if created.live else "rehearsed"
-        yield "fork of", f"{short(created.forked_from)} at entry {created.forked_at}, {mode}"
-    state: list[Piece] = [(str(row.state), STATE_STYLE[row.state])]
-    if row.reason:
-        state.append(f"  {row.reason}")
-    detail = account.detail if row.state in (State.PARKED, State.WAITING, State.CANCELLING) else ""
+    yield "goal", one_line(account.goal, 1_000)
+    yield "session", account.session or ""
+    yield "parent", short(account.parent) if account.parent else ""
+    if account.forked_from:
+        mode = "live" if account.is_live else "rehearsed"
+        yield "fork of", f"{short(account.forked_from)} at entry {account.forked_at}, {mode}"
+    state: list[Piece] = [(str(account.state), STATE_STYLE[account.state])]
+    if account.reason:
+        state.append(f"  {account.reason}")
+    detail = account.detail if account.state in (State.PARKED, State.WAITING, State.CANCELLING) else ""
     state.append((f"  {one_line(detail, 400)}" if detail else "", "dim"))
     yield "state", state
-    took = f", worked on for {span((row.updated_us - row.created_us) / 1e6)}" if row.state.ended else ""
-    yield "created", [moment(row.created_us), (f"  {age(row.created_us, now_us)} ago{took}", "dim")]
+    created_us = us_of(account.created_at)
+    took = f", worked on for {span((us_of(account.updated_at) - created_us) / 1e6)}" if account.state.ended else ""
+    yield "created", [moment(created_us), (f"  {age(created_us, now_us)} ago{took}", "dim")]
     if account.unprotected:
         names = ", ".join(account.unprotected)
         yield "unprotected", [(names, "yellow"), ("  run inside the program: again on replay", "dim")]
 
 
-def _outcome(account: Account, result: str) -> Iterator[tuple[str, Piece | list[Piece]]]:
-    ended = account.ended
-    if ended is None:
-        return
-    if ended.state == State.SUCCEEDED:
-        yield "result", result
-    elif ended.error or ended.code:
-        yield "error", [(ended.error, "red"), (f"  {ended.code}", "dim")]
+def _outcome(account: AccountDocument) -> Iterator[tuple[str, Piece | list[Piece]]]:
+    if account.state is State.SUCCEEDED:
+        yield "result", preview(account.result, 2_000)
+    elif account.error is not None:
+        yield "error", [(account.error.message, "red"), (f"  {account.error.code}", "dim")]
 
 
-def _budget(account: Account) -> Iterator[tuple[str, Piece | list[Piece]]]:
-    ledger = account.ledger
-    used, reserved, budget = ledger.used, ledger.reserved, ledger.budget
+def _budget(account: AccountDocument) -> Iterator[tuple[str, Piece | list[Piece]]]:
+    used, reserved, budget = used_by(account.used), used_by(account.reserved), account.budget
     tokens = used.tokens_in + used.tokens_out
     held = reserved.tokens_in + reserved.tokens_out
     parts: list[str] = []
     if tokens or budget.tokens is not None:
         parts.append(f"{tokens:,}{_of(budget.tokens)} tokens" + (f" (+{held:,} reserved)" if held else ""))
-    if used.usd_micro or budget.usd_micro is not None:
-        limit = "" if budget.usd_micro is None else f" of {usd(budget.usd_micro)}"
+    if used.usd_micro or budget.usd is not None:
+        limit = "" if budget.usd is None else f" of {usd(round(budget.usd * 1e6))}"
         parts.append(
             usd(used.usd_micro) + limit + (f" (+{usd(reserved.usd_micro)} reserved)" if reserved.usd_micro else "")
         )
-    names = {**dict.fromkeys(budget.calls, 0), **ledger.counts}
+    names = {**dict.fromkeys(budget.calls, 0), **account.used.calls}
     for name, count in sorted(names.items()):
         if name in budget.calls or count:
             parts.append(f"{count:,}{_of(budget.calls.get(name))} {name}")
@@ -162,35 +155,35 @@ def _of(limit: int | None) -> str:
     return "" if limit is None else f" of {limit:,}"
 
 
-def _call(account: Account, record: Record) -> tuple[Piece, ...]:
-    phase = account.phase(record)
-    given = at_hand(record.args)
-    words = arguments(given, 100) if record.key.kind != "model" else ""
+def _call(record: CallDocument) -> tuple[Piece, ...]:
+    phase = record.phase.replace("_", " ")
+    words = arguments(at_hand(record.args), 100) if record.kind != "model" else ""
     return (
-        str(record.seq),
-        record.key.branch or ("", "dim"),
-        str(record.key.kind),
-        model_name(record.key.name),
-        str(record.effect or ""),
+        str(record.call),
+        record.branch or ("", "dim"),
+        record.kind,
+        model_name(record.name),
+        record.effect or "",
         (phase, _PHASE_STYLE.get(phase, "blue")),
-        str(record.attempt),
-        account.verified(record),
-        (cost(record.cost), "dim"),
+        str(record.attempts),
+        record.verified or "",
+        (cost(used_by(record.cost)), "dim"),
         (words, "dim"),
     )
 
 
-def _write_open(screen: Screen, account: Account) -> None:
-    for record in account.doubts:
-        args = at_hand(record.args)
+def _write_open(screen: Screen, account: AccountDocument) -> None:
+    for record in doubts_of(account):
         screen.say("")
         screen.say(
             ("? ", "bold yellow"),
-            (f"call {record.seq} is in doubt", "bold"),
-            f"  {record.key.name}({arguments(args, 200)})  ",
-            (record.unknown or "nobody knows whether it happened", "dim"),
+            (f"call {record.call} is in doubt", "bold"),
+            f"  {record.name}({arguments(at_hand(record.args), 200)})  ",
+            (record.error or "nobody knows whether it happened", "dim"),
         )
-    for record in account.questions:
+    for record in account.calls:
+        if record.call not in account.questions:
+            continue
         asked = at_hand(record.args)
         asked = asked if isinstance(asked, dict) else {"question": msgspec.json.encode(asked).decode()}
         options = ", ".join(map(str, asked.get("options") or ()))

@@ -16,9 +16,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-def short(id: Id) -> str:
+def short(id: Id | str) -> str:
     """Return the last characters of an id, which people type."""
-    return show_id(id)[-SHORT_CHARS:]
+    return (id if isinstance(id, str) else show_id(id))[-SHORT_CHARS:]
 
 
 def clean(text: str) -> str:
@@ -79,6 +79,11 @@ def iso(at_us: int) -> str | None:
     if at_us <= 0:
         return None
     return datetime.fromtimestamp(at_us / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def us_of(moment: str | None) -> int:
+    """Return the microseconds that `iso` wrote; 0 for a moment that was not set."""
+    return round(datetime.fromisoformat(moment).timestamp() * 1e6) if moment else 0
 
 
 def usd(micro: int) -> str:

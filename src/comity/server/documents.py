@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -95,7 +96,11 @@ class ErrorDocument(msgspec.Struct, frozen=True):
 
 
 class AccountDocument(TaskDocument, frozen=True):
-    """A task with its calls, its budget and how it ended; the lists name calls by their number."""
+    """A task with its calls, its budget and how it ended; the lists name calls by their number.
+
+    `goal` is whole unless it is large. `stopped_by` names the stops in force over the task; `has_node` tells whether
+    any node is up.
+    """
 
     detail: str
     model: str | None
@@ -111,6 +116,8 @@ class AccountDocument(TaskDocument, frozen=True):
     unprotected: list[str]
     result: Any
     error: ErrorDocument | None
+    stopped_by: list[str]
+    has_node: bool
 
 
 class EntryDocument(msgspec.Struct, frozen=True):
@@ -236,12 +243,13 @@ def task_document(row: TaskRow) -> TaskDocument:
     return TaskDocument(**_task_fields(row))
 
 
-def account_document(account: Account) -> AccountDocument:
+def account_document(account: Account, stopped_by: Sequence[str], *, has_node: bool) -> AccountDocument:
     """Return a task with its calls, its budget and how it ended."""
     ledger, ended, created = account.ledger, account.ended, account.created
     used = ledger.used
+    goal = account.row.goal if created.goal.sha256 else at_hand(created.goal)
     return AccountDocument(
-        **_task_fields(account.row),
+        **{**_task_fields(account.row), "goal": goal if isinstance(goal, str) else msgspec.json.encode(goal).decode()},
         detail=account.detail,
         model=created.model or None,
         forked_from=id_or_none(created.forked_from),
@@ -255,7 +263,9 @@ def account_document(account: Account) -> AccountDocument:
         questions=[record.seq for record in account.questions],
         unprotected=list(account.unprotected),
         result=at_hand(ended.result) if ended is not None else None,
-        error=ErrorDocument(ended.code, ended.error) if ended is not None and ended.code else None,
+        error=ErrorDocument(ended.code, ended.error) if ended is not None and (ended.code or ended.error) else None,
+        stopped_by=list(stopped_by),
+        has_node=has_node,
     )
 
 

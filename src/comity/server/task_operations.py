@@ -14,9 +14,11 @@ from comity.journal.entry import Created
 from comity.journal.ports import Store, TaskFilter
 from comity.journal.segment import payload
 from comity.journal.task import TaskRow
+from comity.kernel.stops import scopes_of
 from comity.runtime.account import content, read_account
 from comity.runtime.compare import compare
-from comity.runtime.orders import grant_of
+from comity.runtime.nodes import nodes_up
+from comity.runtime.orders import Orders, grant_of
 from comity.server.bodies import DiffQuery, EntriesQuery, Limits, NewTaskBody, TasksQuery
 from comity.server.documents import (
     AccountDocument,
@@ -85,12 +87,18 @@ async def create(ask: Ask) -> TaskDocument:
 
 async def show(ask: Ask) -> AccountDocument:
     """Show a task, with all of its result."""
-    account = await read_account(ask.api.node.store, await ask.orders.row(ask.task))
-    document = account_document(account)
+    return await read_document(ask.api.node.store, ask.orders, await ask.orders.row(ask.task))
+
+
+async def read_document(store: Store, orders: Orders, row: TaskRow) -> AccountDocument:
+    """Return a task as it stands, with all of its result."""
+    account = await read_account(store, row)
+    over = set(scopes_of(row))
+    stopped = [scope for scope, _ in await orders.stopped() if scope in over]
+    document = account_document(account, stopped, has_node=bool(await nodes_up(store)))
     if account.ended is None:
         return document
-    result = await content(ask.api.node.store, account.row.tenant, account.ended.result)
-    return msgspec.structs.replace(document, result=result)
+    return msgspec.structs.replace(document, result=await content(store, row.tenant, account.ended.result))
 
 
 async def entries(ask: Ask) -> EntryList:

@@ -111,22 +111,17 @@ async def _show(app: App, task: str) -> None:
     from comity.cli.lookup import find_task
     from comity.cli.next_steps import next_steps
     from comity.cli.task_page import write_page
-    from comity.kernel.stops import scopes_of
-    from comity.runtime.account import read_account
-    from comity.runtime.nodes import nodes_up
-    from comity.server.documents import account_document
+    from comity.server.task_operations import read_document
 
     async with app.orders() as (store, orders):
         row = await find_task(store, task)
-        account = await read_account(store, row)
-        over = set(scopes_of(row))
-        stopped = tuple(scope for scope, _ in await orders.stopped() if scope in over)
-        steps = next_steps(account, has_node=bool(await nodes_up(store)), stopped=stopped)
+        account = await read_document(store, orders, row)
+        steps = next_steps(account)
         if app.is_json:
             next_commands = [{"command": line, "does": text} for line, text in steps]
-            app.screen.document({**asdict(account_document(account)), "next": next_commands})
+            app.screen.document({**asdict(account), "next": next_commands})
         else:
-            await write_page(app.screen, store, account, steps)
+            write_page(app.screen, account, await store.now_us(), steps)
 
 
 @command(
@@ -160,7 +155,7 @@ async def _tail(app: App, task: str, *, is_following: bool, from_seq: int) -> in
         while True:
             now = await store.task(row.id) or row
             for item in await follower.more():
-                line = teller.tell(item)
+                line = teller.tell(entry_document(item))
                 if item.seq < from_seq:
                     continue
                 if not app.is_json:

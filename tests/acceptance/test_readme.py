@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CONSOLE = re.search(r"```console\n(.*?)```", README, re.DOTALL)
+CONSOLE = re.search(r"```console\n(\$ python .*?)```", README, re.DOTALL)
 PROGRAM = re.search(r"```python\n(.*?)```", README, re.DOTALL)
 PROMISES = re.findall(r"^\| (P\d+) \|[^|]*\| (.*) \|$", README, re.MULTILINE)
 

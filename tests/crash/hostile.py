@@ -29,11 +29,44 @@ Probe = Callable[[], Any]
 
 def attack(targets: dict[str, Any]) -> dict[str, str]:
     """Return for each probe what it found (`found …`), or what it met."""
-    return {name: _apart(probe) for name, probe in probes(targets)}
+    pids = {**targets.get("pids", {}), **(relatives() if targets.get("has_relatives") else {})}
+    return {name: _apart(probe) for name, probe in probes({**targets, "pids": pids})}
+
+
+def relatives() -> dict[str, int]:
+    """Return who started this process and what else they started, by what their command line says they are."""
+    families: dict[int, list[int]] = {}
+    parents: dict[int, int] = {}
+    for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        try:
+            parent = int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        families.setdefault(parent, []).append(pid)
+        parents[pid] = parent
+    eldest = parents[parents[os.getpid()]]
+    found = {"eldest": eldest}
+    left = [eldest]
+    while left:
+        for pid in families.get(left.pop(), []):
+            if pid != os.getpid():
+                found[_role(pid)] = pid
+                left.append(pid)
+    return found
+
+
+def _role(pid: int) -> str:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    marks = {"--listen-fd": "node", "comity.runtime.launch": "guardian", "comity.runtime.forkserver": "zygote"}
+    role = next((role for mark, role in marks.items() if mark in words), "other")
+    return f"{words[words.index('comity.runtime.forkserver') + 1]} {role}" if role == "zygote" else role
 
 
 def probes(targets: dict[str, Any]) -> Iterator[tuple[str, Probe]]:
-    """Yield every probe on the `files`, `folders`, `victims` (files to spoil), `pids`, `ports`, `abstract` sockets."""
+    """Yield every probe on `files`, `folders`, `victims` (files to spoil), `pids` by name, `ports`, `abstract` sockets.
+
+    `kept` are files that are only opened for writing.
+    """
     for path in targets.get("files", ()):
         yield f"read {path}", lambda path=path: _read(path)
         yield f"read through a link {path}", lambda path=path: _read(_linked(path, os.symlink))
@@ -45,8 +78,10 @@ def probes(targets: dict[str, Any]) -> Iterator[tuple[str, Probe]]:
         yield f"write {path}", lambda path=path: _spoil(path)
         yield f"truncate {path}", lambda path=path: os.truncate(path, 0) or "truncated"
         yield f"move {path}", lambda path=path: _move(path)
-    for pid in targets.get("pids", ()):
-        yield from _of_process(pid, targets.get("files", ()))
+    for path in targets.get("kept", ()):
+        yield f"open for writing {path}", lambda path=path: _opened(path)
+    for role, pid in targets.get("pids", {}).items():
+        yield from _of_process(role, pid, targets.get("files", ()))
     for port in targets.get("ports", ()):
         yield f"connect to {port}", lambda port=port: _connect(port, 0)
         yield f"connect by MPTCP to {port}", lambda port=port: _connect(port, IPPROTO_MPTCP)
@@ -62,19 +97,19 @@ def probes(targets: dict[str, Any]) -> Iterator[tuple[str, Probe]]:
     yield "write to the kernel", lambda: _opened("/proc/sys/kernel/core_pattern")
 
 
-def _of_process(pid: int, files: list[str]) -> Iterator[tuple[str, Probe]]:
+def _of_process(role: str, pid: int, files: list[str]) -> Iterator[tuple[str, Probe]]:
     folder = f"/proc/{pid}"
-    yield f"read the environment of {pid}", lambda: _read(f"{folder}/environ")
-    yield f"read the memory of {pid}", lambda: _memory(pid)
-    yield f"list the descriptors of {pid}", lambda: [str(fd.readlink()) for fd in Path(f"{folder}/fd").iterdir()]
-    yield f"read the map of {pid}", lambda: _read(f"{folder}/maps")
-    yield f"copy the memory of {pid}", lambda: _copy_memory(pid)
-    yield f"take a descriptor of {pid}", lambda: _take_descriptor(pid)
-    yield f"trace {pid}", lambda: _traced(pid)
-    yield f"signal {pid}", lambda: os.kill(pid, 0) or "signalled"
-    yield f"limit {pid}", lambda: resource.prlimit(pid, resource.RLIMIT_CORE)
+    yield f"read the environment of {role}", lambda: _read(f"{folder}/environ")
+    yield f"read the memory of {role}", lambda: _memory(pid)
+    yield f"list the descriptors of {role}", lambda: [str(fd.readlink()) for fd in Path(f"{folder}/fd").iterdir()]
+    yield f"read the map of {role}", lambda: _read(f"{folder}/maps")
+    yield f"copy the memory of {role}", lambda: _copy_memory(pid)
+    yield f"take a descriptor of {role}", lambda: _take_descriptor(pid)
+    yield f"trace {role}", lambda: _traced(pid)
+    yield f"signal {role}", lambda: os.kill(pid, 0) or "signalled"
+    yield f"limit {role}", lambda: resource.prlimit(pid, resource.RLIMIT_CORE)
     for path in files:
-        yield f"read {path} by the root of {pid}", lambda path=path: _read(f"{folder}/root{path}")
+        yield f"read {path} by the root of {role}", lambda path=path: _read(f"{folder}/root{path}")
 
 
 def _apart(probe: Probe) -> str:
@@ -89,7 +124,8 @@ def _apart(probe: Probe) -> str:
         except OSError as error:
             said = f"{type(error).__name__}: {error}"
         finally:
-            os.write(write, said.encode(errors="replace")[:60_000])
+            with os.fdopen(write, "wb") as pipe:
+                pipe.write(said.encode(errors="replace"))
             os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:

@@ -149,13 +149,19 @@ class Run:
     """A supervisor that was started; its output lies in files."""
 
     def __init__(
-        self, machine: Machine, words: list[str], *, stdin: str = "", environment: Mapping[str, str] | None = None
+        self,
+        machine: Machine,
+        words: list[str],
+        *,
+        stdin: str = "",
+        environment: Mapping[str, str] | None = None,
+        main: str = "from comity.cli.main import main; main()",
     ) -> None:
         count = len(list(machine.folder.glob("out-*")))
         self._out, self._err = machine.folder / f"out-{count}", machine.folder / f"err-{count}"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "comity", "run", *words],
+                [sys.executable, "-c", main, "run", *words],
                 env={**machine.environment, **(environment or {})},
                 cwd=machine.work,
                 stdin=subprocess.PIPE,

@@ -183,9 +183,9 @@ def test_a_port_is_listened_on_where_it_is_free_or_named(folder: Path) -> None:
 def test_other_processes_can_neither_be_read_nor_traced_nor_signalled(
     folder: Path, neighbour: subprocess.Popen[bytes]
 ) -> None:
-    targets = {"pids": [neighbour.pid], "files": [str(folder / "home" / "secret")]}
+    targets = {"pids": {"neighbour": neighbour.pid}, "files": [str(folder / "home" / "secret")]}
     bare = attack(targets, None, folder / "work")
-    names = {name for name in bare if str(neighbour.pid) in name}
+    names = {name for name in bare if "neighbour" in name}
     assert names <= found(bare), {name: bare[name] for name in names - found(bare)}
     assert "ct_hush" in bare["read all environments"]
     seen = attack(targets, Isolation((str(folder / "home"),)), folder / "work")

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import re
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import msgspec
 from starlette.datastructures import Headers
@@ -23,6 +23,7 @@ from comity.core.ids import Id, show_id
 from comity.journal.ports import Store
 from comity.journal.unit import GuardFailed, OperatorSubject, StateWrite, Unit
 from comity.kernel.outside import INCARNATION, incarnation_key
+from comity.server.asking import Principal
 
 NAMESPACE: Final = "operator"
 PREFIX: Final = "co_"
@@ -71,13 +72,6 @@ class TaskTokens(Protocol):
     def read(self, token: str) -> Named | None:
         """Return whom `token` names; None where it is none of ours."""
         ...
-
-
-class Principal(NamedTuple):
-    """Who asks: an operator by the name of a token, or the program of `task`."""
-
-    name: str
-    task: Id | None = None
 
 
 NOBODY = Principal("nobody")

@@ -21,6 +21,7 @@ from comity.runtime.nodes import nodes_up
 from comity.runtime.on_wire import on_the_wire
 from comity.runtime.programs import StoredPrograms, register_outside
 from comity.runtime.words import one_line
+from comity.server.asking import Ask
 from comity.server.bodies import AGENT_NAME, AgentBody, AnswerBody, SessionQuery, SessionsQuery, StopBody
 from comity.server.documents import task_document, wire_document
 from comity.server.fleet_documents import (
@@ -44,20 +45,19 @@ from comity.server.fleet_documents import (
     session_document,
     stop_document,
 )
-from comity.server.operation import Ask
 
 
 async def sessions(ask: Ask) -> SessionList:
     """List sessions."""
     query: SessionsQuery = ask.query
-    rows = await ask.api.node.store.states(SESSION, f"{query.tenant}/" if query.tenant else "")
+    rows = await ask.site.store.states(SESSION, f"{query.tenant}/" if query.tenant else "")
     return SessionList([session_document(row) for row in rows])
 
 
 async def session(ask: Ask) -> ConversationDocument:
     """Show a session: its messages and its newest tasks."""
     query: SessionQuery = ask.query
-    store, name = ask.api.node.store, ask.path["session"]
+    store, name = ask.site.store, ask.path["session"]
     row = await store.state(SESSION, session_key(query.tenant, name))
     tasks = await store.tasks(TaskFilter(session=name, tenant=query.tenant))
     if row is None and not tasks:
@@ -84,14 +84,14 @@ async def answer(ask: Ask) -> AnswerDocument:
 
 async def agents(ask: Ask) -> AgentList:
     """List registered agents."""
-    found = await StoredPrograms(ask.api.node.store).all()
+    found = await StoredPrograms(ask.site.store).all()
     return AgentList([agent_document(spec, program) for spec, program in found])
 
 
 async def agent(ask: Ask) -> AgentDocument:
     """Show a registered agent."""
     name = ask.path["agent"]
-    program = await StoredPrograms(ask.api.node.store).find(name)
+    program = await StoredPrograms(ask.site.store).find(name)
     spec = program.agent(name) if program is not None else None
     if program is None or spec is None:
         raise UsageError("no_such_agent", f"no agent `{name}`", hint="`comity agents ls` lists them")
@@ -101,11 +101,11 @@ async def agent(ask: Ask) -> AgentDocument:
 async def put_agent(ask: Ask) -> AgentDocument:
     """Register an outside program as an agent."""
     body: AgentBody = ask.body
-    name, node = ask.path["agent"], ask.api.node
+    name, store = ask.path["agent"], ask.site.store
     if re.fullmatch(AGENT_NAME, name) is None:
         text = f"`{one_line(name, 80)}` cannot name an agent"
         raise UsageError("bad_name", text, hint="take letters, digits, `.`, `_` and `-`, at most 200")
-    known = await StoredPrograms(node.store).find(name)
+    known = await StoredPrograms(store).find(name)
     spec = known.agent(name) if known is not None else None
     if spec is not None and spec.kind != "outside":
         text = f"agent `{name}` is defined by a file"
@@ -114,27 +114,27 @@ async def put_agent(ask: Ask) -> AgentDocument:
         _check_pattern(pattern)
     given = msgspec.structs.asdict(body)
     outside = Outside(**msgspec.structs.asdict(given.pop("outside")))
-    await register_outside(node.store, name, AgentSpec(name, outside=outside, **given))
+    await register_outside(store, name, AgentSpec(name, outside=outside, **given))
     return await agent(ask)
 
 
 async def tools(ask: Ask) -> ToolList:
     """List the tools of upstreams and of tool files."""
-    catalog = ask.api.node.catalog
+    catalog = ask.site.catalog
     await catalog.refresh()
     return ToolList([catalog_document(entry) for entry in catalog.entries])
 
 
 async def tool(ask: Ask) -> CatalogToolDocument:
     """Show a tool, and what waits to be accepted of it."""
-    catalog = ask.api.node.catalog
+    catalog = ask.site.catalog
     await catalog.refresh()
     return catalog_tool_document(catalog.entry(ask.path["tool"]))
 
 
 async def accept_tool(ask: Ask) -> CatalogToolDocument:
     """Accept what a tool's server says of it now."""
-    return catalog_tool_document(await ask.api.node.catalog.accept(ask.path["tool"], ask.who.name))
+    return catalog_tool_document(await ask.site.catalog.accept(ask.path["tool"], ask.who.name))
 
 
 async def stopped(ask: Ask) -> StopList:
@@ -152,7 +152,7 @@ async def stop(ask: Ask) -> StoppedDocument:
 async def show_stop(ask: Ask) -> StoppedDocument:
     """Tell how far a stop is."""
     scope = stops.parse_scope(ask.path["scope"])
-    store = ask.api.node.store
+    store = ask.site.store
     if await store.state(stops.NAMESPACE, scope) is None:
         raise UsageError("not_stopped", f"`{scope}` is not stopped", hint="`comity stop --list` shows what is")
     row = await store.state(stops.NAMESPACE, stops.GENERATION)
@@ -167,7 +167,7 @@ async def lift(ask: Ask) -> LiftedDocument:
 
 async def here(ask: Ask) -> HereDocument:
     """Tell of the node that answers."""
-    node = ask.api.node
+    node = ask.serving.node
     ahead_s = (await node.store.now_us() - node.clock.wall_us()) / 1e6
     return HereDocument(
         version=version_of("comity"),
@@ -195,7 +195,7 @@ def _check_pattern(pattern: str) -> None:
 
 async def _standing(ask: Ask, scope: str, generation: int) -> StoppedDocument:
     is_quiesced = await ask.orders.is_quiesced(generation)
-    listed = [wire_document(row, record) for row, record in await on_the_wire(ask.api.node.store, scope)]
+    listed = [wire_document(row, record) for row, record in await on_the_wire(ask.site.store, scope)]
     return StoppedDocument(scope, generation, committed=True, quiesced=is_quiesced, on_the_wire=listed)
 
 

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from comity.core.errors import LeaseError, StoreError
-from comity.server.operation import Ask
+from comity.server.asking import Ask
 
 STORE_ANSWERS_S = 2.0
 
@@ -25,14 +25,14 @@ async def alive(_ask: Ask) -> HealthDocument:
 
 async def ready(ask: Ask) -> HealthDocument:
     """Tell whether the store answers, the lease is held, and the node does not drain."""
-    if ask.api.is_draining.is_set():
+    if ask.serving.is_draining.is_set():
         raise LeaseError("draining", "the node drains", retry="redo", hint="ask another node")
     try:
-        await asyncio.wait_for(ask.api.node.store.now_us(), STORE_ANSWERS_S)
+        await asyncio.wait_for(ask.serving.node.store.now_us(), STORE_ANSWERS_S)
     except TimeoutError:
         text = f"the store did not answer within {STORE_ANSWERS_S:g} s"
         raise StoreError("store_silent", text, hint="`comity doctor` looks at it") from None
-    if not ask.api.node.kernel.lease.may_start():
+    if not ask.serving.node.kernel.lease.may_start():
         text = "the node holds no lease that lets it start calls"
         raise LeaseError("no_lease", text, retry="redo", hint="it begins again by itself once the store answers")
     return HealthDocument()

@@ -17,8 +17,8 @@ from comity.core.codec import parse
 from comity.core.errors import ComityError, UsageError
 from comity.core.ids import Id, parse_id
 from comity.runtime.node import Node
-from comity.runtime.orders import Orders
-from comity.server.auth import NOBODY, Gatekeeper, Principal, TaskTokens
+from comity.server.asking import Ask
+from comity.server.auth import NOBODY, Gatekeeper, TaskTokens
 from comity.server.problem import problem_response
 
 ROOT = "/api/v1"
@@ -33,39 +33,12 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What operations work on."""
+    """A node that serves operations, and whom it lets in."""
 
     node: Node
     tokens: TaskTokens
     gatekeeper: Gatekeeper
     is_draining: asyncio.Event
-
-    def orders(self, who: str) -> Orders:
-        """Return the orders of a principal."""
-        return Orders(self.node.store, self.node.clock, self.node.entropy, who)
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A request to an operation: who asks, where, and what, read strictly."""
-
-    api: Api
-    who: Principal
-    path: dict[str, str]
-    query: Any
-    body: Any
-    key: str
-    base_url: str
-
-    @property
-    def task(self) -> Id:
-        """Return the task that the path names."""
-        return parse_id(self.path["task"])
-
-    @property
-    def orders(self) -> Orders:
-        """Return the orders of who asks."""
-        return self.api.orders(self.who.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +97,15 @@ async def _ask(operation: Operation, request: Request, api: Api) -> Ask:
     is_open = operation.access == "open"
     who = NOBODY if is_open else await api.gatekeeper.admit(request.headers, own)
     return Ask(
-        api,
+        api.node,
+        api.tokens,
         who,
         path,
         read_query(operation.query, request.query_params.multi_items()),
         await _body(operation, request, section.body_bytes_max),
         _key(request.headers) if operation.has_key else "",
         base_url(request.headers, request.url.scheme, is_behind_proxy=section.behind_proxy),
+        api,
     )
 
 

@@ -11,6 +11,7 @@ from comity.core.limits import GOAL_BYTES_MAX
 from comity.journal.task import TaskRow
 from comity.kernel.fork import Changes
 from comity.runtime.nodes import nodes_up
+from comity.server.asking import Ask
 from comity.server.bodies import (
     AdoptBody,
     FinishBody,
@@ -21,7 +22,6 @@ from comity.server.bodies import (
     SignalBody,
 )
 from comity.server.documents import AdoptDocument, ForkDocument, OrderDocument, Urls
-from comity.server.operation import Ask
 from comity.server.task_operations import limits_given
 
 
@@ -90,7 +90,7 @@ async def adopt(ask: Ask) -> AdoptDocument:
     incarnation = await ask.orders.adopt(row.id, renew=body.renew)
     base = ask.base_url
     urls = Urls(openai=f"{base}/v1", anthropic=base, mcp=f"{base}/mcp")
-    return AdoptDocument(show_id(row.id), incarnation, ask.api.tokens.mint(row.id, incarnation), urls)
+    return AdoptDocument(show_id(row.id), incarnation, ask.tokens.mint(row.id, incarnation), urls)
 
 
 async def finish(ask: Ask) -> OrderDocument:
@@ -111,7 +111,7 @@ async def _outside(ask: Ask) -> TaskRow:
         UsageError: there is none, or Comity itself runs its agent.
     """
     row = await ask.orders.row(ask.task)
-    program = await ask.api.node.programs.find(row.agent)
+    program = await ask.site.programs.find(row.agent)
     spec = program.agent(row.agent) if program is not None else None
     if spec is None or spec.kind != "outside":
         hint = "an outside agent is registered by `comity run -- …` or `PUT /api/v1/agents/NAME`"
@@ -120,4 +120,4 @@ async def _outside(ask: Ask) -> TaskRow:
 
 
 async def _sent(ask: Ask, order: str) -> OrderDocument:
-    return OrderDocument(show_id(ask.task), order, bool(await nodes_up(ask.api.node.store)))
+    return OrderDocument(show_id(ask.task), order, bool(await nodes_up(ask.site.store)))

@@ -19,6 +19,7 @@ from comity.runtime.account import content, read_account
 from comity.runtime.compare import compare
 from comity.runtime.nodes import nodes_up
 from comity.runtime.orders import Orders, grant_of
+from comity.server.asking import Ask
 from comity.server.bodies import DiffQuery, EntriesQuery, Limits, NewTaskBody, TasksQuery
 from comity.server.documents import (
     AccountDocument,
@@ -32,7 +33,6 @@ from comity.server.documents import (
     entry_document,
     task_document,
 )
-from comity.server.operation import Ask
 
 TREE_TASKS_MAX = 1_000
 
@@ -49,19 +49,19 @@ async def ls(ask: Ask) -> TaskList:
         before=_id(query.before),
         limit=query.limit + 1,
     )
-    rows = await ask.api.node.store.tasks(which)
+    rows = await ask.site.store.tasks(which)
     return TaskList([task_document(row) for row in rows[: query.limit]], len(rows) > query.limit)
 
 
 async def create(ask: Ask) -> TaskDocument:
     """Create a task; the same key gives the same task."""
     body: NewTaskBody = ask.body
-    node, orders = ask.api.node, ask.orders
-    program = await node.programs.find(body.agent)
+    site, orders = ask.site, ask.orders
+    program = await site.programs.find(body.agent)
     spec = program.agent(body.agent) if program is not None else None
     if program is None or spec is None:
         raise UsageError("no_such_agent", f"no agent `{body.agent}`", hint="`comity agents ls` lists them")
-    sections = node.config.sections
+    sections = site.config.sections
     base = sections.agents[spec.name].budget.budget() if spec.name in sections.agents else Budget()
     grant = grant_of(program, spec, ask.who.name, body.tools, body.model)
     task = await orders.create(
@@ -76,18 +76,18 @@ async def create(ask: Ask) -> TaskDocument:
         queue=body.queue,
         priority=body.priority,
         dedupe=ask.key,
-        not_before_us=int(node.clock.wall_us() + body.delay_s * 1e6) if body.delay_s else 0,
+        not_before_us=int(site.clock.wall_us() + body.delay_s * 1e6) if body.delay_s else 0,
         concurrency_key=body.limit_key,
-        concurrency_limit=node.config.concurrency_of(body.limit_key),
+        concurrency_limit=site.config.concurrency_of(body.limit_key),
     )
     if ask.key:
-        await _check_same(node.store, task, body)
+        await _check_same(site.store, task, body)
     return task_document(await orders.row(task))
 
 
 async def show(ask: Ask) -> AccountDocument:
     """Show a task, with all of its result."""
-    return await read_document(ask.api.node.store, ask.orders, await ask.orders.row(ask.task))
+    return await read_document(ask.site.store, ask.orders, await ask.orders.row(ask.task))
 
 
 async def read_document(store: Store, orders: Orders, row: TaskRow) -> AccountDocument:
@@ -105,7 +105,7 @@ async def entries(ask: Ask) -> EntryList:
     """Return a page of a task's journal."""
     query: EntriesQuery = ask.query
     row = await ask.orders.row(ask.task)
-    found = await ask.api.node.store.load(row.id, query.start, query.limit + 1)
+    found = await ask.site.store.load(row.id, query.start, query.limit + 1)
     return EntryList([entry_document(item) for item in found[: query.limit]], len(found) > query.limit)
 
 
@@ -117,7 +117,7 @@ async def tree(ask: Ask) -> TreeDocument:
         nonlocal seen
         seen += 1
         left = TREE_TASKS_MAX - seen
-        children = await ask.api.node.store.tasks(TaskFilter(parent=row.id, limit=left)) if left > 0 else []
+        children = await ask.site.store.tasks(TaskFilter(parent=row.id, limit=left)) if left > 0 else []
         return TreeDocument(task_document(row), [await below(child) for child in reversed(children)])
 
     return await below(await ask.orders.row(ask.task))
@@ -126,7 +126,7 @@ async def tree(ask: Ask) -> TreeDocument:
 async def diff(ask: Ask) -> DiffDocument:
     """Compare a task with another, or with the origin that it is a fork of."""
     query: DiffQuery = ask.query
-    store = ask.api.node.store
+    store = ask.site.store
     right = await read_account(store, await ask.orders.row(ask.task))
     other = parse_id(query.other) if query.other is not None else right.created.forked_from
     if not other:

@@ -1,0 +1,90 @@
+"""What an operation is asked, and on what it works: a node, or a store that a command has opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from comity.core.clock import Clock
+from comity.core.entropy import Entropy
+from comity.core.ids import Id, parse_id
+from comity.journal.ports import Programs, Store
+from comity.runtime.catalog import Catalog
+from comity.runtime.config import Config
+from comity.runtime.orders import Orders
+
+if TYPE_CHECKING:
+    from comity.server.auth import TaskTokens
+    from comity.server.operation import Api
+
+
+class Principal(NamedTuple):
+    """Who asks: an operator by the name of a token, or the program of `task`."""
+
+    name: str
+    task: Id | None = None
+
+
+class Site(Protocol):
+    """A store with what belongs to it. A node is one, and a command that has opened the store."""
+
+    @property
+    def store(self) -> Store:
+        """Return the store, open."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Return the clock."""
+        ...
+
+    @property
+    def entropy(self) -> Entropy:
+        """Return the source of chance."""
+        ...
+
+    @property
+    def config(self) -> Config:
+        """Return the configuration."""
+        ...
+
+    @property
+    def programs(self) -> Programs:
+        """Return who knows which file offers which agent."""
+        ...
+
+    @property
+    def catalog(self) -> Catalog:
+        """Return the tools that programs may be offered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request to an operation: who asks, on which site, and what, read strictly; `api` where a node serves it."""
+
+    site: Site
+    tokens: TaskTokens
+    who: Principal
+    path: dict[str, str]
+    query: Any = None
+    body: Any = None
+    key: str = ""
+    base_url: str = ""
+    api: Api | None = None
+
+    @property
+    def task(self) -> Id:
+        """Return the task that the path names."""
+        return parse_id(self.path["task"])
+
+    @property
+    def orders(self) -> Orders:
+        """Return the orders of who asks."""
+        return Orders(self.site.store, self.site.clock, self.site.entropy, self.who.name)
+
+    @property
+    def serving(self) -> Api:
+        """Return the node that serves, where the operation is about that."""
+        assert self.api is not None, "a command does not ask itself how it serves"
+        return self.api

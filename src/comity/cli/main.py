@@ -25,6 +25,7 @@ COMMANDS = {
     "questions": (f"{_HERE}.questions:questions", "List what agents ask people, and answer."),
     "agents": (f"{_HERE}.agents:agents", "List and register agents."),
     "stop": (f"{_HERE}.stop:stop", "Stop a task, an agent, a session, a tenant or the fleet."),
+    "mcp": (f"{_HERE}.mcp:mcp", "Serve MCP to an agent that operates Comity."),
     "token": (f"{_HERE}.token:token", "Make and revoke the tokens by which operators come in."),
     "store": (f"{_HERE}.store:store", "Migrate, back up, restore, check and prune the store."),
     "config": (f"{_HERE}.config:config", "Show every setting and where it comes from."),

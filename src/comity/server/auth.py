@@ -94,6 +94,11 @@ class Operators:
         """Return the tokens of the store, by name."""
         return [_read(row.value) for row in await self._store.states(NAMESPACE)]
 
+    async def valid(self) -> list[OperatorToken]:
+        """Return those that have not expired."""
+        now_us = self._clock.wall_us()
+        return [token for token in await self.all() if not token.expires_us or token.expires_us > now_us]
+
     async def first(self) -> str | None:
         """Make the token of a store that has none; None where it has one."""
         if await self._store.states(NAMESPACE):

@@ -102,3 +102,18 @@ def test_levels_hold_and_foreign_chatter_is_left_out():
 def test_an_unknown_level_or_format_is_refused(level, form):
     with pytest.raises(UsageError, match="unknown log"):
         log.set_up(level, form)
+
+
+@pytest.mark.parametrize("kind", ["co_", "ct_"])
+def test_tokens_are_hidden_by_their_form_also_in_urls_and_tracebacks(kind: str):
+    token = kind + "aB3-_" * 10
+    stream = io.StringIO()
+    log.set_up("debug", "text", stream)
+    logger.info("asked `http://127.0.0.1:7117/t/%s/v1/models`", token, extra={"fields": {"key": token}})
+    try:
+        int(f"https://x/?next=%2Ft%2F{token}%2Fv1")
+    except ValueError:
+        logger.exception("failed with %s", token)
+    assert token not in stream.getvalue()
+    assert stream.getvalue().count(f"{kind}[hidden]") == 4
+    assert "/v1/models" in stream.getvalue()

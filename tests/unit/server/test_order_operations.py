@@ -114,6 +114,13 @@ async def test_adoption_gives_a_token_and_the_urls_by_which_the_client_came(tmp_
         assert (await stage.document("POST", f"/tasks/{task}/adopt", json={"renew": True}))["incarnation"] == 2
 
 
+async def test_nobody_but_a_proxy_says_that_a_client_came_by_tls(tmp_path: Path) -> None:
+    async with serving(tmp_path) as stage:
+        task = await visitor(stage)
+        given = await stage.document("POST", f"/tasks/{task}/adopt", headers={"X-Forwarded-Proto": "https"})
+        assert given["urls"]["mcp"] == f"{stage.server.url}/mcp"
+
+
 async def test_a_program_ends_its_task_with_a_result_or_an_error(tmp_path: Path) -> None:
     async with serving(tmp_path) as stage:
         task = await visitor(stage)

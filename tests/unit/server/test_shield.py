@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from http_stage import serving
 
@@ -40,6 +43,17 @@ async def test_a_name_that_only_looks_like_this_machine_is_foreign(tmp_path: Pat
     async with serving(tmp_path) as stage:
         answer = await stage.client.get("/healthz", headers={"Host": host})
         assert answer.status_code in (400, 403)
+
+
+async def test_a_page_of_another_opens_no_websocket(tmp_path: Path) -> None:
+    async with serving(tmp_path) as stage:
+        headers = {"Authorization": f"Bearer {stage.token}"}
+        address = stage.server.url.replace("http://", "ws://") + "/api/v1/events"
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(address, additional_headers=headers, origin=Origin("https://evil.example"))
+        assert refused.value.response.status_code == 403
+        async with connect(address, additional_headers=headers):
+            pass
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.9:80", "[::1]:7117", "Comity.Test"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,16 @@ async def test_a_body_above_the_limit_is_refused_announced_or_not(tmp_path: Path
         headers = {"Content-Type": "application/json"}
         await stage.refusal("POST", "/tasks", 413, "body_too_large", content=pieces(), headers=headers)
         await stage.refusal("POST", "/tasks", 404, "no_such_agent", json={"agent": "clerk", "goal": "x" * 100})
+
+
+async def test_a_body_that_is_announced_as_too_large_is_refused_before_it_comes(tmp_path: Path) -> None:
+    async with serving(tmp_path) as stage:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.client.base_url.port)
+        head = f"POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {stage.token}\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n".encode())
+        assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 413 ")
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_body_of_another_type_is_refused(tmp_path: Path) -> None:

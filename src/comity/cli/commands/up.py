@@ -153,10 +153,12 @@ async def _give_token(app: App, url: str, operators: Operators, supervisor: Bina
     if supervisor is not None:
         with supervisor:
             supervisor.write(msgspec.json.encode({"url": url, "token": operators.passing()}) + b"\n")
-    elif app.log_format == "json" or not sys.stderr.isatty():  # a log is no place for a token
-        if app.log_format != "json" and not await operators.all():
-            app.screen.note(("no operator token yet: `comity token new NAME` makes one", "dim"))
-    elif (token := await operators.first()) is not None:
+        return
+    is_log = app.log_format == "json" or not sys.stderr.isatty()  # no place for a token
+    token = None if is_log else await operators.first()
+    if token is None and app.log_format != "json" and not await operators.valid():
+        app.screen.note(("no operator token is valid: `comity token new NAME` makes one", "dim"))
+    if token is not None:
         console = app.screen.console(is_error=True)
         console.print("\noperator token, shown this once (the store has its hash only):", soft_wrap=True)
         console.print(f"  export COMITY_TOKEN={token}\n", soft_wrap=True)

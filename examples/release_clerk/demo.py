@@ -1,6 +1,7 @@
-"""`make demo`: a release clerk is killed four times in the middle of its effects, and does each of them once.
+"""`make demo`: agents are killed in the middle of their effects, and do each of them once.
 
-Usage: demo.py [CHAPTER]. A chapter that does not end as it promises ends the program with an error.
+Usage: demo.py [CHAPTER]..., all of them by default. A chapter that does not end as it promises ends the program with
+an error.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 
 from fleet import CommandFailed, Fleet
 from narrator import BadAnswer, Narrator, preset_answer
+from outside import Outside, OutsideFailed
 from told import Journal, Line
 
 from comity.core.ids import parse_id
@@ -239,29 +241,33 @@ async def waited(condition: Callable[[], bool | Awaitable[bool]], what: str) -> 
         raise DemoFailed(str(error)) from None
 
 
-CHAPTERS: dict[str, Any] = {"release": Release}
+CHAPTERS: dict[str, Any] = {"release": Release, "outside": Outside}
 
 
 def main() -> int:
     """Play a chapter and return the exit code."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "release"
-    if name not in CHAPTERS:
-        print(f"demo: there is no chapter `{name}`; known: {', '.join(sorted(CHAPTERS))}", file=sys.stderr)
-        return 2
+    names = sys.argv[1:] or list(CHAPTERS)
+    for name in names:
+        if name not in CHAPTERS:
+            print(f"demo: there is no chapter `{name}`; known: {', '.join(sorted(CHAPTERS))}", file=sys.stderr)
+            return 2
     if shutil.which("git") is None:
         print("demo: git is missing; install it with: apt-get install --yes git", file=sys.stderr)
         return 2
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # ended from outside, it ends what it started
+    name = ""
     try:
         preset_answer()
-        with tempfile.TemporaryDirectory(prefix="comity-demo-", ignore_cleanup_errors=True) as folder:
-            asyncio.run(CHAPTERS[name](Narrator(), Path(folder)).play())
+        for name in names:
+            with tempfile.TemporaryDirectory(prefix="comity-demo-", ignore_cleanup_errors=True) as folder:
+                asyncio.run(CHAPTERS[name](Narrator(), Path(folder)).play())
+            print()
     except BadAnswer as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
-    except (DemoFailed, CommandFailed) as error:
+    except (DemoFailed, CommandFailed, OutsideFailed) as error:
         print(f"\ndemo: chapter `{name}` failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

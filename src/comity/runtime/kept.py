@@ -79,7 +79,13 @@ class KeptProcess:
             theirs.close()
             os.close(output_write)
         made = cls(process, ours, Output(output_read, who, settings.on_line))
-        await made._connect()
+        try:
+            await made._connect()
+        except BaseException:
+            process.kill()  # its server dies with it
+            made._close()
+            process.wait()
+            raise
         return made
 
     @property

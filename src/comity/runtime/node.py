@@ -6,6 +6,8 @@ import gc
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from comity.core.clock import Clock, SystemClock
 from comity.core.entropy import Entropy, SystemEntropy
@@ -29,13 +31,20 @@ from comity.runtime.hands import HandsByTool, ProcessHands
 from comity.runtime.hardening import allow_many_descriptors, hide_from_neighbours
 from comity.runtime.isolation import described
 from comity.runtime.isolation_paths import of_brains
+from comity.runtime.kept import KeptSettings
 from comity.runtime.nodelock import NodeLock, lock_path
 from comity.runtime.output import OnLine
 from comity.runtime.programs import LivePrograms
 from comity.runtime.zygote import ZygoteSettings
 from comity.runtime.zygotes import Zygotes
 
+if TYPE_CHECKING:
+    from comity.hands.mcp import McpHand
+
 log = logging.getLogger("comity.node")
+
+UPSTREAMS_S = 10.0
+"""So long a start waits for upstream MCP servers; one that is not there yet is tried again beside."""
 
 
 class LogListener:
@@ -95,6 +104,8 @@ class Node:
         self.programs = LivePrograms(self.patient, self.zygotes.describe, config, self.catalog.program)
         self.hands = ProcessHands(self.zygotes, self._file_of, masks)
         self.hand = HandsByTool(self.hands)
+        self.upstreams = self._upstreams(tell, (*secrets, *config.secrets))
+        self.hand.upstreams = self.upstreams
         self.brains = ProcessBrains(self.zygotes, self.programs)
         self.outside = BrainsByKind(self.programs, self.brains)
         self.url = ""
@@ -118,6 +129,9 @@ class Node:
         self.kernel.lease.on_renewed.append(self.hands.told_lease)
         self.kernel.before_take.append(lambda: bury(self.store, self.id))
         await self.catalog.start()
+        if self.upstreams is not None:
+            self.kernel.lease.on_renewed.append(self.upstreams.told_lease)
+            await self.upstreams.start(UPSTREAMS_S)
         await self.kernel.start(host_name(), os.getpid(), address_of(self._lock, self.url))
         log.info("node %s is up on %s; brain isolation: %s", show_id(self.id), self.store.url, described())
 
@@ -131,6 +145,8 @@ class Node:
         """End everything at once."""
         await self.kernel.stop()
         self.hands.close()
+        if self.upstreams is not None:
+            await self.upstreams.close()
         await self.catalog.close()
         await self.zygotes.close()
         await self.models.aclose()
@@ -164,6 +180,21 @@ class Node:
             listener=self._listener,
         )
         return Kernel(devices, settings, self.id)
+
+    def _upstreams(self, tell: OnLine, secrets: tuple[str, ...]) -> McpHand | None:
+        """Return the hand for tools of upstream MCP servers; None where none is configured."""
+        upstreams = self.config.sections.mcp_upstreams
+        if not upstreams:
+            return None
+        from comity.hands.mcp import McpHand
+        from comity.runtime.upstreams import Ways, secrets_of
+
+        hidden = secrets_of(upstreams, self._environment)
+        logs.hide(hidden)
+        folder = self.config.file.parent if self.config.file is not None else Path.cwd()
+        kept = KeptSettings(lambda who, line: tell(who, logs.redacted(line)), str(folder), self._lock.fileno())
+        ways = Ways(self._environment, kept)
+        return McpHand(upstreams, ways, self.catalog, self.clock, Masks((*secrets, *hidden)))
 
     async def _file_of(self, task: Id) -> str:
         """Return the agent file whose tools a task uses, or the file of a scripted model's hand."""

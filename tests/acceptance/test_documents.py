@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 import reference
+from comity.cli.main import COMMANDS
 from comity.journal.task import MOVES, ParkReason, State, Wake
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 STATE_MACHINE = (DOCS / "internals" / "state-machine.md").read_text(encoding="utf-8")
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "llms.txt", *DOCS.rglob("*.md")])
 EDGES = {(before, after) for before, moves in MOVES.items() for after in moves}
 
 
@@ -57,3 +58,13 @@ def test_every_link_of_a_document_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), f"{target} is not there"
+
+
+def test_the_file_for_language_models_leads_to_every_guide_and_concept() -> None:
+    text = (ROOT / "llms.txt").read_text(encoding="utf-8")
+    assert text.startswith("# Comity\n\n> ")
+    linked = set(re.findall(r"\]\(([^)]+)\)", text))
+    pages = [*DOCS.joinpath("guides").glob("*.md"), *DOCS.joinpath("concepts").glob("*.md")]
+    assert {str(page.relative_to(ROOT)) for page in pages} <= linked
+    for command in re.findall(r"`comity (\w+)", text):
+        assert command in COMMANDS

@@ -175,13 +175,14 @@ async def _deltas(answer: Connection, reading: Reading) -> AsyncIterator[Delta]:
     if encoding not in {"", "identity"}:
         raise failure.broken(f"it is packed (`{encoding[:20]}`), though nobody asked for that")
     reading.begin(_text(answer.headers, b"content-type").lower())
-    chunk = b"-"
-    while chunk and not reading.is_done:
+    while not reading.is_done:
         try:
             chunk = await answer.read()
         except ComityError:
             if not reading.is_whole:
                 raise
+            return
+        if not chunk:
             return
         for delta in reading.feed(chunk):
             yield delta

@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
         """Take what came."""
         if self._tunnel is not None:
             self._take_tunnel(data)
-        elif self._parser is None or self.is_over:
+        elif self._parser is None:
             self._fail(failure.broken(f"upstream `{self._name}` sent what nobody asked for"))
         else:
             self._heard_s = self._loop.time()

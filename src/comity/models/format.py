@@ -21,6 +21,7 @@ from comity.journal.wire import SSE, Answer
 from comity.models.body import (
     bad,
     canonical_digest,
+    decoded,
     fields,
     items,
     joined,
@@ -93,7 +94,7 @@ class WireFormat(ABC):
         Raises:
             UsageError: `not_json`, `no_model`, `no_messages` or `bad_request`: the body is no request of this format.
 
-        Cost: about 0.2 ms for 64 KB, less for messages that were seen before.
+        Cost: 0.6 ms for 64 KB in 175 messages; 0.15 ms where they were seen before.
         """
         found = fields(body, "the request body")
         model = self._model(found.pop("model", b"null"))
@@ -129,7 +130,7 @@ class WireFormat(ABC):
         These are the stream flags, `terms.volatile_fields`, and matches of `terms.volatile_text` in system texts;
         never what users and tools said.
         """
-        found = strict(parts.rest, "rest")
+        found = decoded(parts.rest)
         for name in _STREAM_FIELDS.union(terms.volatile_fields).intersection(found):
             del found[name]
         digests = [canonical_digest(item) for item in parts.messages]
@@ -243,7 +244,7 @@ def _masking(patterns: Sequence[str]) -> Callable[[str], str]:
 
 
 def _masked_message(raw: bytes, mask: Callable[[str], str]) -> Any:
-    value = strict(raw, "message")
+    value = decoded(raw)
     if isinstance(value, dict) and "content" in value:
         value["content"] = _masked_content(value["content"], mask)
     return value

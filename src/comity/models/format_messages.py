@@ -75,7 +75,7 @@ def _options(rest: bytes) -> Options:
         hosted.append("mcp_servers")
     return Options(
         is_stream=flag(found, "stream"),
-        tools=tuple(text(tool, "name") for tool in tools if not _is_hosted(tool)),
+        tools=tuple(name for tool in tools if not _is_hosted(tool) and (name := text(tool, "name"))),
         hosted=tuple(hosted),
         output_tokens_max=count(found, "max_tokens"),
     )

@@ -26,7 +26,7 @@ from comity.models.scripts import SCRIPTED, Scripted, Scripts
 from comity.models.settings import ModelEntry, ModelSettings, Price, Route
 
 FALLS_OVER = frozenset({"model_unreachable", "model_busy", "no_api_key"})
-"""Codes of errors after which another upstream may be asked: this one made nothing."""
+"""Codes of errors after which another upstream may be asked: no answer of this one began."""
 TRIES_BEFORE_NEXT = 2
 """How often a busy upstream is asked where another can be."""
 
@@ -106,18 +106,16 @@ class ModelRouter:
         fell_over: list[str] = []
         for route in routes:
             has_next = len(fell_over) + 1 < len(routes)
-            has_begun = False
             question, read = self._prepared(request, entry, route, tuple(fell_over))
             tries_max = TRIES_BEFORE_NEXT if has_next else TRIES_MAX
             asked = self._clients[route.upstream].stream(permit, question, read, tries_max)
             try:
                 async with aclosing(asked):
                     async for delta in asked:
-                        has_begun = True
                         yield delta
                 return
             except ComityError as error:
-                if has_begun or not has_next or error.code not in FALLS_OVER:
+                if not has_next or error.code not in FALLS_OVER:
                     raise
                 fell_over.append(f"{route.upstream}: {error.code}")
 

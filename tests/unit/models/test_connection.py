@@ -9,6 +9,7 @@ import pytest
 from comity.core.errors import ComityError
 from comity.models import connection
 from comity.models.connection import Connection
+from comity.testing.waiting import wait_until
 from unit.models.fake_upstream import request, speaking
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n"
@@ -130,13 +131,24 @@ async def test_silence_is_not_waited_for_longer_than_allowed(answer):
 
 
 async def test_a_slow_reader_is_not_taken_for_a_silent_upstream():
-    async with speaking(saying(HEAD + b"content-length: 3\r\n\r\nhi", hangs=True)) as address:
-        made = await connected(address, 0.01)
+    was_read = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(HEAD + b"content-length: 3\r\n\r\nhi")
+        await was_read.wait()
+        writer.write(b"!")
+        await reader.read()
+
+    async with speaking(serve) as address:
+        made = await connected(address, 0.05)
         await made.ask(ASK, b"ho")
         is_late = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_later(0.05, is_late.set_result, None)
+        asyncio.get_running_loop().call_later(0.12, is_late.set_result, None)
         await is_late
         assert await made.read() == b"hi"
+        was_read.set()
+        assert await made.read() == b"!"
         made.close()
         await made.lost
 
@@ -153,8 +165,10 @@ async def test_an_upstream_that_is_faster_than_its_reader_has_to_wait(monkeypatc
     async with speaking(saying(HEAD + b"content-length: %d\r\n\r\n" % size + b"x" * size, hangs=True)) as address:
         made = await connected(address)
         await made.ask(ASK, b"ho")
+        await wait_until(lambda: not made.transport.is_reading())
         first = await made.read()
         assert len(first) < size
+        assert made.transport.is_reading()
         got = len(first)
         while piece := await made.read():
             got += len(piece)

@@ -12,7 +12,7 @@ from comity.journal.wire import SSE, Answer
 from comity.models.formats import FORMATS
 from comity.models.stream import Proposal
 from unit.models.fake_upstream import Reply, upstream
-from unit.models.recorded import DONE, TEXT, TOOLS, TOOLS_CALLED, call, event, piece, usage
+from unit.models.recorded import DONE, TEXT, TEXT_SAID, TOOLS, TOOLS_CALLED, call, event, piece, usage
 
 CHAT = FORMATS["chat"]
 USER = {"role": "user", "content": "hello"}
@@ -136,6 +136,14 @@ def test_an_answer_is_whole_when_all_of_its_choices_have_ended():
         choice["message"]["content"]
         for choice in json.loads(CHAT.to_plain(Answer(reader.body.decode(), SSE)).body)["choices"]
     ] == ["a", "b"]
+
+
+def test_what_follows_the_end_is_neither_recorded_nor_heard():
+    reader = CHAT.reader(BOTH)
+    reader.feed((TEXT + event(piece({"content": "more"}))).encode())
+    assert reader.feed(event(piece({"content": "and more"})).encode()) == b""
+    assert reader.body.decode() == TEXT
+    assert reader.thought().text == TEXT_SAID
 
 
 def test_an_error_in_a_stream_breaks_it():

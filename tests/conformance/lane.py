@@ -49,8 +49,13 @@ api_key_env = "FAKE_KEY"
 upstream = "fake"
 model = "gpt-4.1"
 
+[upstreams.fake_anthropic]
+kind = "anthropic"
+base_url = "{upstream}/v1"
+api_key_env = "FAKE_KEY"
+
 [models."claude-sonnet-4-5"]
-upstream = "fake"
+upstream = "fake_anthropic"
 model = "claude-sonnet-4-5"
 
 [upstreams.http]
@@ -62,18 +67,6 @@ allow_private = true
 kind = "mcp"
 command = ["{python}", "-m", "conformance.tools", "stdio"]
 env = ["{tally}", "PYTHONPATH"]
-
-[agents.http]
-kind = "outside"
-tools = ["http.*"]
-
-[agents.stdio]
-kind = "outside"
-tools = ["stdio.*"]
-
-[agents.file]
-kind = "outside"
-tools = ["look", "book", "pay"]
 """
 TOOLS = """
 [tools."{server}.look"]
@@ -83,6 +76,8 @@ effect = "read"
 effect = "idempotent"
 key_argument = "key"
 """
+AGENTS = {"http": ["http.*"], "stdio": ["stdio.*"], "file": ["look", "book", "pay"]}
+"""Outside programs as agents: which tools each is offered."""
 
 
 class World:
@@ -105,10 +100,13 @@ class World:
         self._opened.close()
 
     def acts(self, ref: str) -> list[str]:
-        """Return what happened for a reference, thoughts (`thought/2`) and effects in order."""
-        found = [(effect.name, str(effect.args["ref"])) for effect in self.tally.book().effects]
-        mine = (ref, f"{ref}-a", f"{ref}-b")
-        return ["/".join([name, *of.split("/")[1:]]) for name, of in found if of.split("/")[0] in mine]
+        """Return what happened for a reference in order: effects, thoughts with what they saw (`thought/2 1ab34c`)."""
+        found = []
+        for effect in self.tally.book().effects:
+            about, _, number = str(effect.args["ref"]).partition("/")
+            if about in (ref, f"{ref}-a", f"{ref}-b"):
+                found.append(f"thought/{number} {effect.args['seen']}" if number else effect.name)
+        return found
 
     def config(self, store: str) -> str:
         """Return the configuration of a node on `store`."""
@@ -238,6 +236,8 @@ class Lane:
                 self.nodes.append(node)
                 node.start()
                 await node.ready()
+            for name, tools in AGENTS.items():
+                await self._ask("PUT", f"/agents/{name}", {"tools": tools})
             self.front.backends(*(node.port for node in self.nodes))
             self._opened = opened.pop_all()
         return self

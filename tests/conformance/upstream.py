@@ -1,14 +1,15 @@
 """The scripted upstream: a process that speaks three wire formats, plain and as events, and counts its thoughts.
 
 Each thought is an effect in the tally: name `thought`, `ref` the goal's reference and the number of tool results it
-saw (`r7/2`). Its gates are the tally's: `before thought r7/2` (nothing was thought yet), `after thought r7/2` (not a
-byte went out), `middle r7/2` (half of it is out). `POST /faults` plans failures. Run as `python -m
-conformance.upstream`; it prints its port, and each request as a line of JSON on standard error.
+saw (`r7/2`), `seen` a digest of these. Its gates are the tally's: `before thought r7/2` (nothing was thought yet),
+`after thought r7/2` (not a byte went out), `middle r7/2` (half of it is out). `POST /faults` plans failures. Run as
+`python -m conformance.upstream`; it prints its port, and each request as a line of JSON on standard error.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import json
 import sys
@@ -53,6 +54,11 @@ faults = Faults()
 numbers = itertools.count(1)
 
 
+def digest(results: list[str]) -> str:
+    """Return what tells conversations of one goal apart: a digest of the results that they have seen."""
+    return hashlib.sha256("\0".join(results).encode()).hexdigest()[:8]
+
+
 def note(**what: Any) -> None:
     """Write a line into this process's log."""
     sys.stderr.write(json.dumps(what) + "\n")
@@ -68,7 +74,7 @@ async def answer(request: Request) -> Response:
     note(wire=wire, thought=thought, stream=asked.is_stream, fault=fault, key=key, last=asked.results[-1:])
     if fault.isdigit():
         return JSONResponse(wires.error(wire, int(fault)), int(fault))
-    await act("thought", {"ref": thought})
+    await act("thought", {"ref": thought, "seen": digest(asked.results)})
     pieces = wires.WIRES[wire](asked, think(asked.goal, asked.results), next(numbers))
     size = str(sum(len(piece) for piece in pieces.pieces))
     return StreamingResponse(

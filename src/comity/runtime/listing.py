@@ -16,7 +16,7 @@ LISTED_TASKS_MAX = 100_000
 
 async def all_tasks(store: Store, which: TaskFilter | None = None) -> AsyncIterator[TaskRow]:
     """Yield tasks, newest first, page by page."""
-    before = b""
+    before = which.before if which is not None else b""
     for _ in range(LISTED_TASKS_MAX // PAGE):
         page = await store.tasks(msgspec.structs.replace(which or TaskFilter(), before=before, limit=PAGE))
         for row in page:

@@ -17,7 +17,7 @@ from comity.core.errors import UsageError
 from comity.core.ids import Id, new_id, show_id
 from comity.journal.budget import Grant
 from comity.journal.naming import is_named, is_pattern
-from comity.journal.ports import Store, TaskFilter
+from comity.journal.ports import NodeRow, Store, TaskFilter
 from comity.journal.segment import segment
 from comity.journal.spec import AgentSpec, Program
 from comity.journal.task import ParkReason, State, TaskRow
@@ -248,7 +248,11 @@ class Orders:
 
     async def is_quiesced(self, generation: int) -> bool:
         """Tell whether every node has acknowledged a stop, or its lease (and so its permits) have run out."""
-        return all(node.stop_generation >= generation or not node.alive for node in await self._store.nodes())
+        return not await self.late(generation)
+
+    async def late(self, generation: int) -> list[NodeRow]:
+        """Return the nodes that have not acknowledged a stop, and whose lease still runs."""
+        return [node for node in await self._store.nodes() if node.alive and node.stop_generation < generation]
 
     async def stopped(self) -> list[tuple[str, dict[str, Any]]]:
         """Return what is stopped, by whom and when."""

@@ -14,7 +14,6 @@ from comity.runtime.config import Config
 from comity.runtime.orders import Orders
 
 if TYPE_CHECKING:
-    from comity.server.auth import TaskTokens
     from comity.server.operation import Api
 
 
@@ -64,7 +63,6 @@ class Ask:
     """A request to an operation: who asks, on which site, and what, read strictly; `api` where a node serves it."""
 
     site: Site
-    tokens: TaskTokens
     who: Principal
     path: dict[str, str]
     query: Any = None

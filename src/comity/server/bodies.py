@@ -83,9 +83,12 @@ class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ForkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a fork begins, and what it changes; its effects are performed only where it `live`s."""
+    """Where a fork begins, and what it changes; its effects are performed only where it `live`s.
 
-    at: CallNumber
+    Without `at`, one with another goal begins at entry 1, any other at the last before the task's end.
+    """
+
+    at: CallNumber | None = None
     goal: Any = msgspec.UNSET
     model: Label = ""
     live: bool = False
@@ -161,7 +164,10 @@ class AgentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TasksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which tasks to list, newest first; `before` is the last id of the page before."""
+    """Which tasks to list, newest first; `before` is the last id of the page before.
+
+    `part` is how an id begins or ends, without hyphens: so people name tasks.
+    """
 
     state: tuple[State, ...] = ()
     agent: str = ""
@@ -169,6 +175,7 @@ class TasksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str = ""
     parent: IdText | None = None
     before: IdText | None = None
+    part: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{4,32}$")] | None = None
     limit: PageSize = 100
 
 
@@ -177,6 +184,13 @@ class EntriesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
 
     start: CallNumber = 1
     limit: PageSize = 100
+
+
+class ForkQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a fork would begin, as for `ForkBody`, and whether it would have another goal."""
+
+    at: CallNumber | None = None
+    has_goal: bool = False
 
 
 class DiffQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

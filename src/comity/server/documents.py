@@ -153,6 +153,14 @@ class OrderDocument(msgspec.Struct, frozen=True):
     has_node: bool
 
 
+class ForkPreview(msgspec.Struct, frozen=True):
+    """Where a fork would begin; `could_happen_again` tells which effects a live one may perform once more."""
+
+    origin: Uuid
+    at: int
+    could_happen_again: list[str]
+
+
 class ForkDocument(msgspec.Struct, frozen=True):
     """A fork; `could_happen_again` tells which effects a live one may perform once more."""
 

@@ -81,7 +81,10 @@ class CatalogToolDocument(CatalogDocument, frozen=True):
 
 
 class AgentDocument(msgspec.Struct, frozen=True):
-    """A registered agent; `file` and `digest` are empty for an outside one."""
+    """A registered agent; `file` and `digest` are empty for an outside one.
+
+    `tools_missing` names those that it declares and nobody offers.
+    """
 
     name: str
     kind: str
@@ -90,6 +93,7 @@ class AgentDocument(msgspec.Struct, frozen=True):
     model: str | None
     agents: list[str]
     tools: list[ToolDocument]
+    tools_missing: list[str]
     queue: str
     concurrency_limit: int | None
     on_divergence: str
@@ -106,13 +110,17 @@ class StopDocument(msgspec.Struct, frozen=True):
 
 
 class StoppedDocument(msgspec.Struct, frozen=True):
-    """How far a stop is: `quiesced` once nothing can start in its scope, and what was on the wire by then."""
+    """How far a stop is: `quiesced` once nothing can start in its scope, and what was on the wire by then.
+
+    `waits_for` counts the nodes that have not acknowledged it.
+    """
 
     scope: str
     generation: int
     committed: bool
     quiesced: bool
     on_the_wire: list[WireDocument]
+    waits_for: int = 0
 
 
 class LiftedDocument(msgspec.Struct, frozen=True):
@@ -205,6 +213,7 @@ def agent_document(spec: AgentSpec, program: Program) -> AgentDocument:
         model=spec.model or None,
         agents=list(spec.agents),
         tools=[tool_document(tool) for tool in program.tools if tool.name in spec.tools],
+        tools_missing=[name for name in spec.tools if program.tool(name) is None],
         queue=spec.queue,
         concurrency_limit=spec.concurrency_limit or None,
         on_divergence=spec.on_divergence,

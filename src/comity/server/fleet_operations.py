@@ -194,9 +194,11 @@ def _check_pattern(pattern: str) -> None:
 
 
 async def _standing(ask: Ask, scope: str, generation: int) -> StoppedDocument:
-    is_quiesced = await ask.orders.is_quiesced(generation)
+    late = await ask.orders.late(generation)
     listed = [wire_document(row, record) for row, record in await on_the_wire(ask.site.store, scope)]
-    return StoppedDocument(scope, generation, committed=True, quiesced=is_quiesced, on_the_wire=listed)
+    return StoppedDocument(
+        scope, generation, committed=True, quiesced=not late, on_the_wire=listed, waits_for=len(late)
+    )
 
 
 def _node_document(row: NodeRow) -> NodeDocument:

@@ -98,7 +98,6 @@ async def _ask(operation: Operation, request: Request, api: Api) -> Ask:
     who = NOBODY if is_open else await api.gatekeeper.admit(request.headers, own)
     return Ask(
         api.node,
-        api.tokens,
         who,
         path,
         read_query(operation.query, request.query_params.multi_items()),

@@ -8,20 +8,22 @@ from comity.core.codec import canonical
 from comity.core.errors import UsageError
 from comity.core.ids import show_id
 from comity.core.limits import GOAL_BYTES_MAX
+from comity.journal.entry import Ended, Moved
 from comity.journal.task import TaskRow
-from comity.kernel.fork import Changes
+from comity.kernel.fork import Changes, could_happen_again
 from comity.runtime.nodes import nodes_up
 from comity.server.asking import Ask
 from comity.server.bodies import (
     AdoptBody,
     FinishBody,
     ForkBody,
+    ForkQuery,
     ResolveBody,
     ResumeBody,
     RetryBody,
     SignalBody,
 )
-from comity.server.documents import AdoptDocument, ForkDocument, OrderDocument, Urls
+from comity.server.documents import AdoptDocument, ForkDocument, ForkPreview, OrderDocument, Urls
 from comity.server.task_operations import limits_given
 
 
@@ -79,8 +81,17 @@ async def fork(ask: Ask) -> ForkDocument:
     if len(goal) > GOAL_BYTES_MAX:
         text = f"the goal has {len(goal)} bytes, at most {GOAL_BYTES_MAX} fit"
         raise UsageError("goal_too_large", text, hint="put the material into a file that a tool reads")
-    made, again = await ask.orders.fork(ask.task, body.at, Changes(goal, body.model, body.live))
-    return ForkDocument(show_id(made), show_id(ask.task), body.at, body.live, again if body.live else [])
+    at = body.at or await _place(ask, has_goal=bool(goal))
+    made, again = await ask.orders.fork(ask.task, at, Changes(goal, body.model, body.live))
+    return ForkDocument(show_id(made), show_id(ask.task), at, body.live, again if body.live else [])
+
+
+async def preview_fork(ask: Ask) -> ForkPreview:
+    """Tell what a live fork may perform once more."""
+    query: ForkQuery = ask.query
+    at = query.at or await _place(ask, has_goal=query.has_goal)
+    entries = await ask.site.store.load(ask.task)
+    return ForkPreview(show_id(ask.task), at, could_happen_again(ask.task, entries, at))
 
 
 async def adopt(ask: Ask) -> AdoptDocument:
@@ -90,7 +101,7 @@ async def adopt(ask: Ask) -> AdoptDocument:
     incarnation = await ask.orders.adopt(row.id, renew=body.renew)
     base = ask.base_url
     urls = Urls(openai=f"{base}/v1", anthropic=base, mcp=f"{base}/mcp")
-    return AdoptDocument(show_id(row.id), incarnation, ask.tokens.mint(row.id, incarnation), urls)
+    return AdoptDocument(show_id(row.id), incarnation, ask.serving.tokens.mint(row.id, incarnation), urls)
 
 
 async def finish(ask: Ask) -> OrderDocument:
@@ -102,6 +113,15 @@ async def finish(ask: Ask) -> OrderDocument:
     row = await _outside(ask)
     await ask.orders.finish(row.id, body.result, body.error)
     return await _sent(ask, "finish")
+
+
+async def _place(ask: Ask, *, has_goal: bool) -> int:
+    """Return where a fork begins that does not say it: at 1 for another goal, else at the last before the end."""
+    await ask.orders.row(ask.task)
+    if has_goal:
+        return 1
+    kept = [item.seq for item in await ask.site.store.load(ask.task) if not isinstance(item.read(), Ended | Moved)]
+    return kept[-1]
 
 
 async def _outside(ask: Ask) -> TaskRow:

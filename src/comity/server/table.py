@@ -134,6 +134,16 @@ TASKS = (
         codes=("no_such_task", "no_such_entry", "goal_too_large"),
     ),
     Operation(
+        "preview_fork",
+        "GET",
+        f"{_TASK}/fork",
+        "Tell which effects a live fork may perform once more.",
+        order_operations.preview_fork,
+        documents.ForkPreview,
+        query=bodies.ForkQuery,
+        codes=("no_such_task",),
+    ),
+    Operation(
         "signal_task",
         "POST",
         f"{_TASK}/signal",

@@ -84,6 +84,17 @@ async def test_a_doubt_is_resolved(tmp_path: Path) -> None:
         await stage.refusal("POST", f"/tasks/{task}/resolve", 409, "not_in_doubt", json=body)
 
 
+async def test_what_a_live_fork_could_repeat_is_told_before(tmp_path: Path) -> None:
+    async with serving(tmp_path, goals=("doubt",)) as stage:
+        task = stage.tasks["doubt"]
+        told = await stage.document("GET", f"/tasks/{task}/fork?has_goal=true")
+        assert (told["origin"], told["at"]) == (task, 1)
+        assert [line.partition(": ")[2] for line in told["could_happen_again"]] == ["breaks (irreversible)"]
+        behind = (await stage.document("GET", f"/tasks/{task}"))["calls"][-1]["call"]
+        assert (await stage.document("GET", f"/tasks/{task}/fork?at={behind}"))["could_happen_again"] == []
+        await stage.refusal("GET", f"/tasks/{UNKNOWN}/fork", 404, "no_such_task")
+
+
 async def test_a_task_is_forked(tmp_path: Path) -> None:
     async with serving(tmp_path, goals=("done",)) as stage:
         task = stage.tasks["done"]
@@ -94,6 +105,11 @@ async def test_a_task_is_forked(tmp_path: Path) -> None:
         found = await stage.document("GET", f"/tasks/{made['task']}/diff")
         assert (found["left"], found["right"]) == (task, made["task"])
         await stage.refusal("POST", f"/tasks/{task}/fork", 404, "no_such_entry", json={"at": 999})
+        other = await stage.document("POST", f"/tasks/{task}/fork", 201, json={"goal": "other"})
+        assert other["at"] == 1
+        again = await stage.document("POST", f"/tasks/{task}/fork", 201, json={})
+        last = (await stage.document("GET", f"/tasks/{task}"))["last_seq"]
+        assert again["at"] == last - 1, "all but its end"
         body = {"at": 1, "goal": "x" * 1_100_000}
         await stage.refusal("POST", f"/tasks/{task}/fork", 413, "goal_too_large", json=body)
 

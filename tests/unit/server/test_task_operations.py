@@ -69,6 +69,18 @@ async def test_tasks_are_filtered(tmp_path: Path) -> None:
         assert (await stage.document("GET", "/tasks?agent=nobody"))["tasks"] == []
 
 
+async def test_tasks_are_found_by_a_part_of_their_id(tmp_path: Path) -> None:
+    async with serving(tmp_path, goals=("done", "fail")) as stage:
+        for task in stage.tasks.values():
+            whole = task.replace("-", "")
+            for part in (whole, whole[:20], whole[-8:]):
+                found = await stage.document("GET", f"/tasks?part={part}")
+                assert task in [item["id"] for item in found["tasks"]]
+            assert len((await stage.document("GET", f"/tasks?part={whole[-8:]}"))["tasks"]) == 1
+            assert (await stage.document("GET", f"/tasks?part={whole[-8:]}&state=cancelled"))["tasks"] == []
+        assert (await stage.document("GET", f"/tasks?part={whole[:4]}&limit=1"))["has_more"]
+
+
 async def test_a_task_is_shown_with_its_calls_and_all_of_its_result(tmp_path: Path) -> None:
     async with serving(tmp_path, goals=("long", "doubt")) as stage:
         shown = await stage.document("GET", f"/tasks/{stage.tasks['long']}")

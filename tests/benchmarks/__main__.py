@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--only W1,crash,watchers,…] [--systems NAME,…] [--quick] [--json FILE] [--dir FOLDER]`."""
+"""`python -m benchmarks [--only W1,crash,…] [--systems NAME,…] [--quick] [--json FILE] [--dir FOLDER]`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from benchmarks import crash, watchers
+from benchmarks import crash, gateway, watchers
 from benchmarks.machine import machine_facts, probe_fsync
 from benchmarks.peer import Peer, Unavailable
 from benchmarks.registry import all_systems, our_systems
@@ -23,6 +23,7 @@ from benchmarks.runner import Runner
 
 CRASH = "crash"
 WATCHERS = "watchers"
+GATEWAY = "gateway"
 FULL = (
     Workload("W1", "one task of 200 steps", {"steps": 200}, 5),
     Workload("W2", "1,000 tasks of 5 steps at once", {"tasks": 1000, "steps": 5}, 3),
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rmtree(folder, ignore_errors=True)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1))
-    return 0 if result["systems"] or result["watchers"] else 1
+    return 0 if result["systems"] or result["watchers"] or result["gateway"] else 1
 
 
 def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Report) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Repo
     report.fsync("before", before)
     if not our_systems():
         report.say("our own systems: none yet (benchmarks/ours.py does not exist)")
-    probes, left_out = _probe(runner, options.systems if options.only != [WATCHERS] else (), report)
+    probes, left_out = _probe(runner, options.systems if {*options.only} - {WATCHERS, GATEWAY} else (), report)
     systems = [system for system in options.systems if system.name in probes]
     played: dict[str, tuple[Workload, Sequence[Series]]] = {}
     for workload in QUICK if options.quick else FULL:
@@ -71,7 +72,7 @@ def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Repo
         report.workload(workload, series)
     if CRASH in options.only:
         report.crashes(crashes, reasons)
-    watched = _watchers(options, folder, report)
+    watched, passed = _watchers(options, folder, report), _gateway(options, folder, report)
     for name, reason in left_out.items():
         report.say(f"left out: {name}: {reason}")
     after = probe_fsync(folder)
@@ -84,6 +85,7 @@ def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Repo
         "left_out": left_out,
         "workloads": as_json(played),
         "watchers": asdict(watched) if watched else None,
+        "gateway": asdict(passed) if passed else None,
         "crashes": {name: [asdict(one) | {"verdict": one.verdict} for one in seen] for name, seen in crashes.items()},
     }
 
@@ -136,8 +138,22 @@ def _watchers(options: argparse.Namespace, folder: Path, report: Report) -> watc
     return found
 
 
+def _gateway(options: argparse.Namespace, folder: Path, report: Report) -> gateway.GatewayFigures | None:
+    """Call a model through a node of ours, and past it."""
+    if GATEWAY not in options.only:
+        return None
+    try:
+        found = gateway.observe(folder, is_quick=options.quick)
+    except Unavailable as error:
+        report.say(f"gateway: left out: {error}")
+        return None
+    for line in found.lines():
+        report.say(line)
+    return found
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    kinds = [workload.name for workload in FULL] + [CRASH, WATCHERS]
+    kinds = [workload.name for workload in FULL] + [CRASH, WATCHERS, GATEWAY]
     known = {system.name: system for system in all_systems()}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default=",".join(kinds), help=f"of {', '.join(kinds)}")

@@ -50,7 +50,8 @@ async def test_a_drain_lets_requests_end_and_takes_no_more(tmp_path: Path) -> No
                     break
                 writer.close()
                 await writer.wait_closed()
-            assert not draining.done()
+            ended, _ = await asyncio.wait({draining}, timeout=0.5)
+            assert not ended
             may_end.set()
             assert (await asked).text == "done"
             await draining

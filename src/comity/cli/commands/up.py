@@ -140,7 +140,6 @@ def _supervisor(fd: int | None) -> BinaryIO | None:
     if fd is None:
         return None
     try:
-        os.set_inheritable(fd, False)
         return os.fdopen(fd, "wb")
     except OSError as error:
         why = (error.strerror or str(error)).lower()

@@ -13,12 +13,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from comity.runtime.config import load_config
 from comity.testing.waiting import wait_until
 from conformance.programs import Missing, folder_of, node
 
@@ -184,3 +186,16 @@ def test_a_guide_shows_its_example_as_it_is(name: str) -> None:
 
 def test_every_example_of_an_outside_program_has_a_guide() -> None:
     assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} - {"__pycache__"} == set(NAMES)
+
+
+def test_the_concept_page_explains_the_configuration_that_the_examples_have(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "concepts" / "outside-programs.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    for name in NAMES:
+        example = tomllib.loads(EXAMPLES.joinpath(name, "comity.toml").read_text(encoding="utf-8"))
+        if name == "anthropic":
+            assert example["upstreams"]["provider"].pop("kind") == "anthropic"
+        assert example == tomllib.loads(blocks[0])
+    tmp_path.joinpath("comity.toml").write_text("\n".join(blocks), encoding="utf-8")
+    loaded = load_config({"HOME": str(tmp_path)}, file=str(tmp_path / "comity.toml"))
+    assert loaded.sections.agents["clerk"].kind == "outside"

@@ -13,6 +13,7 @@ from comity.cli.screen import Screen
 from comity.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
+    from comity.cli.api import Api
     from comity.journal.ports import Store
     from comity.runtime.config import Config
     from comity.runtime.orders import Orders
@@ -30,6 +31,7 @@ class App:
         self.is_debug = False
         self.config_file = ""
         self.store_url: str | None = None
+        self.server_url = ""
         self.log_format = "text"
         self.log_level = ""
         self.flags: dict[str, Any] = {}
@@ -139,6 +141,28 @@ class App:
             )
         if file.parent == self.config.home:
             self.config.make_home()
+
+    @asynccontextmanager
+    async def api(self, *, has_tools: bool = False) -> AsyncIterator[Api]:
+        """Give the operations of the API: of the server that is named, else on the store; `has_tools` for the catalog.
+
+        Raises:
+            UsageError: a server and a store are named, or there is no token for the server.
+            StoreError: the store cannot be used.
+        """
+        if self.server_url and self.store_url is not None:
+            raise UsageError("bad_usage", "`--server` and `--store` name two places", hint="leave one of them out")
+        url = self.server_url or ("" if self.store_url is not None else os.environ.get("COMITY_SERVER", ""))
+        if url:
+            from comity.cli.api_server import server_api
+
+            async with server_api(url) as there:
+                yield there
+        else:
+            from comity.cli.api_store import store_api
+
+            async with self.store() as store, store_api(store, self.config, self.who, has_tools=has_tools) as here:
+                yield here
 
     @asynccontextmanager
     async def orders(self) -> AsyncIterator[tuple[Store, Orders]]:

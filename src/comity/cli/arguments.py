@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comity.core.codec import parse
 from comity.core.errors import UsageError
 from comity.journal.budget import Budget
 from comity.runtime.words import one_line
+
+if TYPE_CHECKING:
+    from comity.server.bodies import Limits
 
 BUDGET_HINT = "write for instance `--budget usd=1,tokens=200000,calls.irreversible=1,wall_s=3600,context_tokens=100000`"
 
@@ -43,6 +46,20 @@ def read_limits(texts: Iterable[str]) -> dict[str, Any]:
             else:
                 raise UsageError("bad_budget", f"unknown limit `{one_line(name, 60)}`", hint=_guessed(name))
     return found
+
+
+def limits_of(texts: Iterable[str]) -> Limits:
+    """Return the limits that were named, as the API takes them.
+
+    Raises:
+        UsageError: an unknown limit, or a value that is no positive number.
+    """
+    from comity.server.bodies import CallLimits, Limits
+
+    found = read_limits(texts)
+    usd_micro = found.pop("usd_micro", None)
+    calls = CallLimits(**found.pop("calls", {}))
+    return Limits(usd=None if usd_micro is None else usd_micro / 1e6, calls=calls, **found)
 
 
 def read_json(text: str, what: str) -> Any:

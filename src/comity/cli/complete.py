@@ -1,4 +1,4 @@
-"""Shell completion: ids of tasks and names of agents, from the store as it is; silent where there is none."""
+"""Shell completion: ids of tasks and names of agents, as they are there; silent where nothing answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from comity.cli.app import App
 from comity.core.errors import ComityError
 
 if TYPE_CHECKING:
-    from comity.journal.ports import Store
+    from comity.cli.api import Api
 
 SHOWN_MAX = 50
 
@@ -21,13 +21,14 @@ SHOWN_MAX = 50
 def tasks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the id of a task: its last characters, newest first, with state and goal beside."""
 
-    async def read(store: Store) -> list[CompletionItem]:
-        from comity.journal.ports import TaskFilter
+    async def read(api: Api) -> list[CompletionItem]:
         from comity.runtime.words import one_line, short
+        from comity.server import task_operations
+        from comity.server.bodies import TasksQuery
 
-        rows = await store.tasks(TaskFilter(limit=500))
-        found = [row for row in rows if short(row.id).startswith(incomplete.lower())][:SHOWN_MAX]
-        return [CompletionItem(short(row.id), help=f"{row.state} {one_line(row.goal, 40)}") for row in found]
+        page = await api.ask(task_operations.ls, query=TasksQuery(limit=500))
+        found = [task for task in page.tasks if short(task.id).startswith(incomplete.lower())][:SHOWN_MAX]
+        return [CompletionItem(short(task.id), help=f"{task.state} {one_line(task.goal, 40)}") for task in found]
 
     return _asked(ctx, read)
 
@@ -35,9 +36,11 @@ def tasks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[
 def agents(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of a registered agent."""
 
-    async def read(store: Store) -> list[CompletionItem]:
-        rows = await store.states("agent", incomplete)
-        return [CompletionItem(row.key) for row in rows[:SHOWN_MAX]]
+    async def read(api: Api) -> list[CompletionItem]:
+        from comity.server import fleet_operations
+
+        names = [item.name for item in (await api.ask(fleet_operations.agents)).agents]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)][:SHOWN_MAX]
 
     return _asked(ctx, read)
 
@@ -56,12 +59,12 @@ def scopes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     return [CompletionItem(f"{kind}:{item.value}", help=item.help) for item in items]
 
 
-def _asked(ctx: click.Context, read: Callable[[Store], Awaitable[list[CompletionItem]]]) -> list[CompletionItem]:
+def _asked(ctx: click.Context, read: Callable[[Api], Awaitable[list[CompletionItem]]]) -> list[CompletionItem]:
     app = ctx.find_object(App) or App()
 
     async def ask() -> list[CompletionItem]:
-        async with app.store() as store:
-            return await read(store)
+        async with app.api() as api:
+            return await read(api)
 
     try:
         return asyncio.run(ask())

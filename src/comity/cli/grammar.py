@@ -47,6 +47,11 @@ SHARED: list[click.Parameter] = [
 ]
 
 
+SERVER = _shared(
+    ["--server"], "server_url", "Ask this server, by COMITY_TOKEN; else COMITY_SERVER, else the store.", metavar="URL"
+)
+
+
 class Command(click.Command):
     """A command with `examples`: (command line, what it does)."""
 
@@ -63,6 +68,15 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, its own options, those of every command."""
         write_sections(self, ctx, formatter, self.examples)
+
+
+class ServerCommand(Command):
+    """A command that asks a server where one is named, else the store."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return its own parameters, the server, then those of every command."""
+        own = super().get_params(ctx)
+        return [*own[: -len(SHARED)], SERVER, *SHARED]
 
 
 class Group(click.Group):

@@ -9,11 +9,11 @@ from comity.core.clock import Clock
 from comity.core.entropy import Entropy
 from comity.core.ids import Id, parse_id
 from comity.journal.ports import Programs, Store
-from comity.runtime.catalog import Catalog
-from comity.runtime.config import Config
 from comity.runtime.orders import Orders
 
 if TYPE_CHECKING:
+    from comity.runtime.catalog import Catalog
+    from comity.runtime.config import Config
     from comity.server.operation import Api
 
 

@@ -131,7 +131,7 @@ async def diff(ask: Ask) -> DiffDocument:
     right = await read_account(store, await ask.orders.row(ask.task))
     other = parse_id(query.other) if query.other is not None else right.created.forked_from
     if not other:
-        hint = "name another task: `?other=ID`"
+        hint = "name another task to compare it with"
         raise UsageError("not_a_fork", f"task `{ask.path['task']}` is no fork of another", hint=hint)
     left = await read_account(store, await ask.orders.row(other))
     if query.other is not None:

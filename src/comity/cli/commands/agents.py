@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from comity.cli.app import App
-from comity.cli.grammar import Group, command
+from comity.cli.grammar import Group, ServerCommand, command
 
 if TYPE_CHECKING:
-    from comity.journal.spec import AgentSpec, Program
+    from comity.server.fleet_documents import AgentDocument
 
 _HERE = "comity.cli.commands.agents"
 COMMANDS = {
@@ -24,7 +24,11 @@ def agents() -> None:
     """List and register agents. `comity run` and `comity up FILE` register too."""
 
 
-@command("ls", examples=[("comity agents ls", ""), ("comity agents ls --json", "with every tool and its effect class")])
+@command(
+    "ls",
+    kind=ServerCommand,
+    examples=[("comity agents ls", ""), ("comity agents ls --json", "with every tool and its effect class")],
+)
 @click.pass_obj
 def ls(app: App) -> None:
     """List registered agents."""
@@ -32,18 +36,17 @@ def ls(app: App) -> None:
 
 
 async def _ls(app: App) -> None:
-    from comity.runtime.programs import StoredPrograms
-    from comity.server.fleet_documents import AgentList, agent_document
+    from comity.server import fleet_operations
 
-    async with app.store() as store:
-        found = await StoredPrograms(store).all()
+    async with app.api() as api:
+        found = await api.ask(fleet_operations.agents)
     if app.is_json:
-        app.screen.document(AgentList([agent_document(spec, program) for spec, program in found]))
-    elif not found:
+        app.screen.document(found)
+    elif not found.agents:
         app.screen.say(("no agents", "dim"))
         app.screen.note(("comity agents register FILE", "bold"), ("  enters those of a file", "dim"))
     else:
-        _write(app, found)
+        _write(app, found.agents)
 
 
 @command("register", examples=[("comity agents register clerk.py", ""), ("comity agents register agents/*.py", "")])
@@ -60,40 +63,40 @@ def register(app: App, files: tuple[str, ...]) -> None:
 async def _register(app: App, files: tuple[str, ...]) -> None:
     from comity.cli.enlist import read_program, reader_of_files
     from comity.runtime.programs import register as enter
-    from comity.server.fleet_documents import AgentList, agent_document
+    from comity.server.fleet_documents import agent_document
 
     async with reader_of_files() as zygotes:
         programs = [await read_program(zygotes, file, app.config) for file in files]
     async with app.store(may_make=True) as store:
         for program in programs:
             await enter(store, program)
-    found = [(spec, program) for program in programs for spec in program.agents]
+    found = [agent_document(spec, program) for program in programs for spec in program.agents]
     if app.is_json:
-        app.screen.document(AgentList([agent_document(spec, program) for spec, program in found]))
+        app.screen.document({"agents": found})
     elif not app.is_quiet:
         _write(app, found)
 
 
-def _write(app: App, found: list[tuple[AgentSpec, Program]]) -> None:
+def _write(app: App, agents: list[AgentDocument]) -> None:
     from comity.runtime.words import one_line
 
     app.screen.table(
         ("agent", "kind", "version", "model", "tools", "file"),
         [
             (
-                (one_line(spec.name, 40), "bold"),
-                spec.kind,
-                one_line(program.version(spec), 20),
-                one_line(spec.model.rpartition(":")[2], 30),
-                ", ".join(f"{name} ({_effect(program, name)})" for name in spec.tools),
-                (program.file, "dim"),
+                (one_line(item.name, 40), "bold"),
+                item.kind,
+                one_line(item.version, 20),
+                one_line((item.model or "").rpartition(":")[2], 30),
+                ", ".join(
+                    [
+                        *(f"{tool.name} ({tool.effect})" for tool in item.tools),
+                        *(f"{name} (unknown)" for name in item.tools_missing),
+                    ]
+                ),
+                (item.file, "dim"),
             )
-            for spec, program in found
+            for item in agents
         ],
         last_folds=True,
     )
-
-
-def _effect(program: Program, name: str) -> str:
-    tool = program.tool(name)
-    return str(tool.effect) if tool is not None else "unknown"

@@ -6,7 +6,7 @@ import click
 
 from comity.cli import complete
 from comity.cli.app import App
-from comity.cli.grammar import Group, command
+from comity.cli.grammar import Group, ServerCommand, command
 from comity.core.errors import UsageError
 
 _HERE = "comity.cli.commands.questions"
@@ -21,7 +21,7 @@ def questions() -> None:
     """Read what agents ask people, and answer."""
 
 
-@command("ls", examples=[("comity questions ls", "")])
+@command("ls", kind=ServerCommand, examples=[("comity questions ls", "")])
 @click.pass_obj
 def ls(app: App) -> None:
     """List open questions, oldest first."""
@@ -29,14 +29,15 @@ def ls(app: App) -> None:
 
 
 async def _ls(app: App) -> None:
-    from comity.runtime.words import age, one_line, short
-    from comity.server.fleet_documents import QuestionList, question_document
+    from comity.core.clock import SystemClock
+    from comity.runtime.words import age, one_line, short, us_of
+    from comity.server import fleet_operations
 
-    async with app.orders() as (store, orders):
-        found = await orders.questions()
-        now_us = await store.now_us()
+    async with app.api() as api:
+        listed = await api.ask(fleet_operations.questions)
+    found, now_us = listed.questions, SystemClock().wall_us()
     if app.is_json:
-        app.screen.document(QuestionList([question_document(item) for item in found]))
+        app.screen.document(listed)
     elif not found:
         app.screen.say(("nobody asks", "dim"))
     else:
@@ -47,7 +48,7 @@ async def _ls(app: App) -> None:
                     short(item.task),
                     str(item.call),
                     one_line(item.agent, 30),
-                    age(item.asked_us, now_us),
+                    age(us_of(item.asked_at), now_us),
                     one_line(" / ".join(item.options), 40),
                     one_line(item.question, 1_000),
                 )
@@ -60,6 +61,7 @@ async def _ls(app: App) -> None:
 
 @command(
     "answer",
+    kind=ServerCommand,
     examples=[
         ("comity questions answer 5f0c93ab yes", ""),
         ("comity questions answer 5f0c93ab 'ship it on Monday' --call 12", "where it asks several things at once"),
@@ -81,23 +83,24 @@ def answer(app: App, *, task: str, answer: str, call: int | None, is_json_answer
 
 async def _answer(app: App, task: str, value: object, call: int | None) -> None:
     from comity.cli.lookup import find_task
-    from comity.core.ids import show_id
     from comity.runtime.words import short
-    from comity.server.fleet_documents import AnswerDocument
+    from comity.server import fleet_operations
+    from comity.server.bodies import AnswerBody
 
-    async with app.orders() as (store, orders):
-        row = await find_task(store, task)
-        asked = [item for item in await orders.questions() if item.task == row.id]
+    async with app.api() as api:
+        found = await find_task(api, task)
         if call is None:
+            listed = await api.ask(fleet_operations.questions)
+            asked = [item for item in listed.questions if item.task == found]
             if not asked:
                 hint = "`comity questions ls` lists the open ones"
                 raise UsageError("not_asked", f"task `{task}` has no open question", hint=hint)
             if len(asked) > 1:
-                listed = "; ".join(f"--call {item.call}: {item.question}" for item in asked)
-                raise UsageError("which_question", f"task `{task}` asks {len(asked)} things", hint=f"choose: {listed}")
+                choices = "; ".join(f"--call {item.call}: {item.question}" for item in asked)
+                raise UsageError("which_question", f"task `{task}` asks {len(asked)} things", hint=f"choose: {choices}")
             call = asked[0].call
-        await orders.answer(row.id, call, value)
+        answered = await api.ask(fleet_operations.answer, body=AnswerBody(value), task=found, call=str(call))
     if app.is_json:
-        app.screen.document(AnswerDocument(show_id(row.id), call, value))
+        app.screen.document(answered)
     else:
-        app.screen.say(("answered ", "bold"), f"task {short(row.id)}")
+        app.screen.say(("answered ", "bold"), f"task {short(answered.task)}")

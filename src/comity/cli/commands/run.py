@@ -191,13 +191,16 @@ def _check_model(app: App, model: str) -> None:
 async def _task(app: App, store: Store, options: RunOptions, zygotes: Zygotes) -> Id:
     """Return the task that was named, or a new one."""
     from comity.cli import arguments, enlist
+    from comity.cli.api_store import store_api
     from comity.cli.lookup import find_task
     from comity.core.clock import SystemClock
+    from comity.core.ids import parse_id
     from comity.runtime.orders import grant_of
     from comity.runtime.programs import register
 
     if options.task:
-        return (await find_task(store, options.task)).id
+        async with store_api(store, app.config, app.who, has_tools=False) as api:
+            return parse_id(await find_task(api, options.task))
     file, name = arguments.read_target(options.target)
     section = app.config.sections.agents
     goal = _goal(options)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from comity.cli.app import App
-from comity.cli.grammar import Group, command
-from comity.core.errors import UsageError
+from comity.cli.grammar import Group, ServerCommand, command
 
 _HERE = "comity.cli.commands.sessions"
 COMMANDS = {
@@ -20,7 +19,9 @@ def sessions() -> None:
     """Look at conversations, which tasks of one agent share."""
 
 
-@command("ls", examples=[("comity sessions ls", ""), ("comity sessions ls --tenant acme --json", "")])
+@command(
+    "ls", kind=ServerCommand, examples=[("comity sessions ls", ""), ("comity sessions ls --tenant acme --json", "")]
+)
 @click.option("--tenant", default="", metavar="NAME", help="Only of this tenant.")
 @click.pass_obj
 def ls(app: App, tenant: str) -> None:
@@ -29,16 +30,15 @@ def ls(app: App, tenant: str) -> None:
 
 
 async def _ls(app: App, tenant: str) -> None:
-    from comity.kernel.session import NAMESPACE
     from comity.runtime.words import one_line
-    from comity.server.fleet_documents import SessionList, session_document
+    from comity.server import fleet_operations
+    from comity.server.bodies import SessionsQuery
 
-    async with app.store() as store:
-        rows = await store.states(NAMESPACE, f"{tenant}/" if tenant else "")
-    found = [session_document(row) for row in rows]
+    async with app.api() as api:
+        found = await api.ask(fleet_operations.sessions, query=SessionsQuery(tenant))
     if app.is_json:
-        app.screen.document(SessionList(found))
-    elif not found:
+        app.screen.document(found)
+    elif not found.sessions:
         app.screen.say(("no sessions", "dim"))
     else:
         app.screen.table(
@@ -51,12 +51,14 @@ async def _ls(app: App, tenant: str) -> None:
                     f"{item.tasks:,}",
                     f"{item.messages:,}",
                 )
-                for item in found
+                for item in found.sessions
             ],
         )
 
 
-@command("show", examples=[("comity sessions show ada", ""), ("comity sessions show ada --last 4", "")])
+@command(
+    "show", kind=ServerCommand, examples=[("comity sessions show ada", ""), ("comity sessions show ada --last 4", "")]
+)
 @click.argument("session")
 @click.option("--tenant", default="default", metavar="NAME", help="Whose session it is.")
 @click.option("--last", default=0, metavar="N", type=click.IntRange(0), help="Only the last messages.")
@@ -68,26 +70,16 @@ def show(app: App, *, session: str, tenant: str, last: int) -> None:
 
 async def _show(app: App, session: str, tenant: str, last: int) -> None:
     from comity.cli.screen import STATE_STYLE
-    from comity.core.codec import decode
-    from comity.journal.ports import TaskFilter
-    from comity.kernel.session import NAMESPACE, read_conversation, session_key
     from comity.runtime.words import one_line, short
-    from comity.server.documents import task_document
-    from comity.server.fleet_documents import ConversationDocument
+    from comity.server import fleet_operations
+    from comity.server.bodies import SessionQuery
 
-    async with app.store() as store:
-        row = await store.state(NAMESPACE, session_key(tenant, session))
-        tasks = await store.tasks(TaskFilter(session=session, tenant=tenant))
-        if row is None and not tasks:
-            hint = "`comity sessions ls` lists them; --tenant names another tenant"
-            raise UsageError("no_such_session", f"tenant `{tenant}` has no session `{session}`", hint=hint)
-        hashes = read_conversation(row.value).segments if row is not None else ()
-        messages = [decode(data) for data in await store.segments(tenant, hashes[-last:] if last else hashes)]
+    async with app.api() as api:
+        found = await api.ask(fleet_operations.session, query=SessionQuery(tenant, last), session=session)
     if app.is_json:
-        documents = [task_document(task) for task in tasks]
-        app.screen.document(ConversationDocument(tenant, session, messages, documents))
+        app.screen.document(found)
         return
-    for message in messages:
+    for message in found.messages:
         role = str(message.get("role", ""))
         style = {"user": "bold cyan", "assistant": "bold green", "system": "dim"}.get(role, "bold")
         calls = ", ".join(str(call.get("function", {}).get("name", "")) for call in message.get("tool_calls") or ())
@@ -95,6 +87,6 @@ async def _show(app: App, session: str, tenant: str, last: int) -> None:
             (f"{role:<10}", style), str(message.get("content") or ""), (f"[wants {calls}]" if calls else "", "dim")
         )
     app.screen.say("")
-    for task in reversed(tasks):
+    for task in reversed(found.tasks):
         goal = (f"  {one_line(task.goal, 100)}", "dim")
         app.screen.say(("task ", "dim"), short(task.id), (f"  {task.state}", STATE_STYLE[task.state]), goal)

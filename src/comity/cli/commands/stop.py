@@ -9,12 +9,15 @@ import msgspec
 
 from comity.cli import complete
 from comity.cli.app import App
-from comity.cli.grammar import command
+from comity.cli.grammar import ServerCommand, command
 from comity.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from comity.journal.ports import Store
-    from comity.runtime.orders import Orders
+    from comity.cli.api import Api
+    from comity.server.fleet_documents import StoppedDocument
+
+LOOK_S, LOOK_S_MAX = 0.05, 1.0
+"""How long to wait between two looks at a stop, the first time and at most."""
 
 
 class StopOptions(msgspec.Struct, frozen=True):
@@ -28,6 +31,7 @@ class StopOptions(msgspec.Struct, frozen=True):
 
 @command(
     "stop",
+    kind=ServerCommand,
     examples=[
         ("comity stop agent:clerk", "nothing of this agent starts, until it is lifted"),
         ("comity stop task:5f0c93ab --no-wait", "return once the stop is committed"),
@@ -55,77 +59,72 @@ def stop(app: App, /, **given: Any) -> None:
 
 
 async def _list(app: App) -> None:
-    from comity.runtime.words import moment
-    from comity.server.fleet_documents import StopList, stop_document
+    from comity.runtime.words import moment, us_of
+    from comity.server import fleet_operations
 
-    async with app.orders() as (_, orders):
-        found = await orders.stopped()
+    async with app.api() as api:
+        found = await api.ask(fleet_operations.stopped)
     if app.is_json:
-        app.screen.document(StopList([stop_document(scope, said) for scope, said in found]))
-    elif not found:
+        app.screen.document(found)
+    elif not found.stopped:
         app.screen.say(("nothing is stopped", "dim"))
     else:
-        rows = [(scope, str(said.get("by", "")), moment(int(said.get("at_us") or 0))) for scope, said in found]
+        rows = [(item.scope, item.by or "", moment(us_of(item.at))) for item in found.stopped]
         app.screen.table(("scope", "by", "since"), rows)
 
 
 async def _lift(app: App, options: StopOptions) -> None:
     from comity.cli.lookup import find_scope
-    from comity.server.fleet_documents import LiftedDocument
+    from comity.server import fleet_operations
 
-    async with app.orders() as (store, orders):
-        scope = await find_scope(store, options.scope)
-        generation = await orders.lift(scope)
+    async with app.api() as api:
+        lifted = await api.ask(fleet_operations.lift, scope=await find_scope(api, options.scope))
     if app.is_json:
-        app.screen.document(LiftedDocument(scope, generation))
+        app.screen.document(lifted)
     else:
-        app.screen.say(("lifted ", "bold green"), scope)
+        app.screen.say(("lifted ", "bold green"), lifted.scope)
 
 
 async def _stop(app: App, options: StopOptions) -> None:
+    from comity.cli.lines import at_hand
     from comity.cli.lookup import find_scope
     from comity.core.clock import SystemClock
-    from comity.runtime.on_wire import on_the_wire
     from comity.runtime.words import arguments, short, span
-    from comity.server.documents import wire_document
-    from comity.server.fleet_documents import StoppedDocument
+    from comity.server import fleet_operations
+    from comity.server.bodies import StopBody
 
     clock = SystemClock()
-    async with app.orders() as (store, orders):
-        scope = await find_scope(store, options.scope)
+    async with app.api() as api:
+        scope = await find_scope(api, options.scope)
         started_s = clock.monotonic_s()
-        generation = await orders.stop(scope)
-        app.screen.say(("committed ", "bold"), scope, (f"  generation {generation}", "dim"))
+        stopped = await api.ask(fleet_operations.stop, body=StopBody(scope))
+        app.screen.say(("committed ", "bold"), scope, (f"  generation {stopped.generation}", "dim"))
         if options.may_wait:
-            await _quiesce(app, store, orders, generation)
+            stopped = await _quiesced(app, api, stopped)
             app.screen.say(("quiesced  ", "bold green"), (f"after {span(clock.monotonic_s() - started_s)}", "dim"))
-        calls = await on_the_wire(store, scope)
     if app.is_json:
-        listed = [wire_document(row, record) for row, record in calls]
-        app.screen.document(
-            StoppedDocument(scope, generation, committed=True, quiesced=options.may_wait, on_the_wire=listed)
-        )
+        app.screen.document(stopped)
         return
-    if not calls:
+    if not stopped.on_the_wire:
         app.screen.say(("nothing was on the wire", "dim"))
-    for row, record in calls:
-        from comity.runtime.account import at_hand
-
-        given = arguments(at_hand(record.args))
-        effect = f"  {record.effect}" if record.effect is not None else ""
-        head = f"task {short(row.id)} call {record.seq} "
-        app.screen.answer(("on the wire  ", "yellow"), (head, "dim"), f"{record.key.name}({given})", (effect, "dim"))
+    for item in stopped.on_the_wire:
+        effect = f"  {item.effect}" if item.effect is not None else ""
+        head, given = f"task {short(item.task)} call {item.call} ", arguments(at_hand(item.args))
+        app.screen.answer(("on the wire  ", "yellow"), (head, "dim"), f"{item.name}({given})", (effect, "dim"))
 
 
-async def _quiesce(app: App, store: Store, orders: Orders, generation: int) -> None:
-    from comity.cli.follow import Bell
+async def _quiesced(app: App, api: Api, stopped: StoppedDocument) -> StoppedDocument:
+    """Return how a stop stands once nothing can start in its scope."""
+    from comity.core.clock import SystemClock
     from comity.runtime.words import number
+    from comity.server import fleet_operations
 
-    bell, is_told = Bell(store), False
-    while not await orders.is_quiesced(generation):
-        await bell.wait()
-        late = [node for node in await store.nodes() if node.alive and node.stop_generation < generation]
-        if late and not is_told:
-            app.screen.note((f"waits for {number(len(late), 'node')} to acknowledge, or for its lease to end", "dim"))
-            is_told = True
-    bell.close()
+    pause_s = LOOK_S
+    while not stopped.quiesced:
+        await SystemClock().sleep(pause_s)
+        late = stopped.waits_for
+        stopped = await api.ask(fleet_operations.show_stop, scope=stopped.scope)
+        if pause_s == LOOK_S and not stopped.quiesced:
+            app.screen.note((f"waits for {number(late, 'node')} to acknowledge, or for its lease to end", "dim"))
+        pause_s = min(pause_s * 2, LOOK_S_MAX)
+    return stopped

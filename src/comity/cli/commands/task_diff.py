@@ -7,12 +7,12 @@ import click
 from comity.cli import complete
 from comity.cli.app import App
 from comity.cli.exits import Exit
-from comity.cli.grammar import command
-from comity.core.errors import UsageError
+from comity.cli.grammar import ServerCommand, command
 
 
 @command(
     "diff",
+    kind=ServerCommand,
     examples=[
         ("comity tasks diff 5f0c93ab", "a fork and its origin"),
         ("comity tasks diff 5f0c93ab 81aa02de", "any two tasks"),
@@ -28,35 +28,26 @@ def diff(app: App, *, task: str, other: str | None) -> int:
 
 async def _diff(app: App, task: str, other: str | None) -> int:
     from comity.cli.lookup import find_task
-    from comity.runtime.account import read_account
-    from comity.runtime.compare import compare
     from comity.runtime.words import number, short
-    from comity.server.documents import diff_document
+    from comity.server import task_operations
+    from comity.server.bodies import DiffQuery
 
-    async with app.store() as store:
-        right = await read_account(store, await find_task(store, task))
-        if other is not None:
-            left, right = right, await read_account(store, await find_task(store, other))
-        else:
-            origin = right.created.forked_from
-            row = await store.task(origin) if origin else None
-            if row is None:
-                hint = "name two tasks: `comity tasks diff TASK OTHER`"
-                raise UsageError("not_a_fork", f"task `{task}` is no fork of another", hint=hint)
-            left = await read_account(store, row)
-        found = await compare(store, left, right)
+    async with app.api() as api:
+        query = DiffQuery(None if other is None else await find_task(api, other))
+        found = await api.ask(task_operations.diff, query=query, task=await find_task(api, task))
+    code = Exit.FAILED if found.differs else Exit.OK
     if app.is_json:
-        app.screen.document(diff_document(left, right, found))
-        return Exit.FAILED if found.differs else Exit.OK
-    screen = app.screen
-    for name, before, after in found.heads:
-        screen.answer((f"{name:<9}", "dim"), (before, "red"), " → ", (after, "green"))
-    if found.call is None:
-        screen.answer(f"{number(found.same, 'call')}, all alike")
+        app.screen.document(found)
+        return code
+    screen, first = app.screen, found.first_difference
+    for head in found.heads:
+        screen.answer((f"{head.name:<9}", "dim"), (head.left, "red"), " → ", (head.right, "green"))
+    if first is None:
+        screen.answer(f"{number(found.same_calls, 'call')}, all alike")
     else:
-        screen.answer((f"{number(found.same, 'call')} alike, then:", "dim"))
-        screen.answer((found.call, "bold"), f"  {found.what}")
-        for change in found.changes:
+        screen.answer((f"{number(found.same_calls, 'call')} alike, then:", "dim"))
+        screen.answer((first.call, "bold"), f"  {first.what}")
+        for change in first.changes:
             screen.answer((f"  {change.path:<24} ", "dim"), (change.left, "red"), " → ", (change.right, "green"))
-    screen.say((f"{short(left.row.id)} → {short(right.row.id)}", "dim"))
-    return Exit.FAILED if found.differs else Exit.OK
+    screen.say((f"{short(found.left)} → {short(found.right)}", "dim"))
+    return code

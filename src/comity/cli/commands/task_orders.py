@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from comity.cli import complete
 from comity.cli.app import App
-from comity.cli.grammar import command
+from comity.cli.grammar import ServerCommand, command
 from comity.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from comity.journal.task import TaskRow
-    from comity.runtime.orders import Orders
-
-Order = Callable[["Orders", "TaskRow"], Awaitable[None]]
+    from comity.cli.api import Handle
+    from comity.server.documents import OrderDocument
 
 
-@command("cancel", examples=[("comity tasks cancel 5f0c93ab", "")])
+@command("cancel", kind=ServerCommand, examples=[("comity tasks cancel 5f0c93ab", "")])
 @click.argument("task", shell_complete=complete.tasks)
 @click.pass_obj
 def cancel(app: App, task: str) -> None:
     """End a task; what can be undone is undone, the last first."""
-    app.run(_order(app, task, "cancel", lambda orders, row: orders.cancel(row.id)))
+    from comity.server import order_operations
+
+    app.run(_order(app, task, order_operations.cancel))
 
 
-@command("pause", examples=[("comity tasks pause 5f0c93ab", "")])
+@command("pause", kind=ServerCommand, examples=[("comity tasks pause 5f0c93ab", "")])
 @click.argument("task", shell_complete=complete.tasks)
 @click.pass_obj
 def pause(app: App, task: str) -> None:
     """Park a task once its calls under way have ended."""
-    app.run(_order(app, task, "pause", lambda orders, row: orders.pause(row.id)))
+    from comity.server import order_operations
+
+    app.run(_order(app, task, order_operations.pause))
 
 
 @command(
     "resume",
+    kind=ServerCommand,
     examples=[
         ("comity tasks resume 5f0c93ab", ""),
         ("comity tasks resume 5f0c93ab --budget usd=2", "with another limit; the others stay"),
@@ -47,14 +49,16 @@ def pause(app: App, task: str) -> None:
 @click.pass_obj
 def resume(app: App, *, task: str, limits: tuple[str, ...]) -> None:
     """Let a parked task go on, perhaps with a higher budget."""
-    from comity.cli.arguments import read_limits
+    from comity.cli.arguments import limits_of
+    from comity.server import order_operations
+    from comity.server.bodies import ResumeBody
 
-    changes = read_limits(limits)
-    app.run(_order(app, task, "resume", lambda orders, row: orders.resume(row.id, changes)))
+    app.run(_order(app, task, order_operations.resume, ResumeBody(limits_of(limits))))
 
 
 @command(
     "retry",
+    kind=ServerCommand,
     examples=[
         ("comity tasks retry 5f0c93ab --redo", "try the call that failed once more, under the same key"),
         ("comity tasks retry 5f0c93ab --rethink", "ask the model once more; what was done stays done"),
@@ -66,17 +70,21 @@ def resume(app: App, *, task: str, limits: tuple[str, ...]) -> None:
 @click.pass_obj
 def retry(app: App, *, task: str, how: Literal["redo", "rethink"] | None) -> None:
     """Let a failed task go on: redo its last call, or rethink."""
+    from comity.server import order_operations
+    from comity.server.bodies import RetryBody
+
     if how is None:
         raise UsageError(
             "bad_usage",
             "a retry is `--redo` or `--rethink`",
             hint="--redo tries the last call once more, --rethink asks the model once more",
         )
-    app.run(_order(app, task, "retry", lambda orders, row: orders.retry(row.id, how)))
+    app.run(_order(app, task, order_operations.retry, RetryBody(how)))
 
 
 @command(
     "resolve",
+    kind=ServerCommand,
     examples=[
         ("""comity tasks resolve 5f0c93ab 17 --happened --result '{"id": "ch_1"}'""", "it happened and returned this"),
         ("comity tasks resolve 5f0c93ab 17 --not-happened", "it did not; the agent is told"),
@@ -98,6 +106,8 @@ def resolve(app: App, /, **said: Any) -> None:
     what you say is what the task goes on with.
     """
     from comity.cli.arguments import read_json
+    from comity.server import order_operations
+    from comity.server.bodies import ResolveBody
 
     verdict = said["verdict"]
     if verdict is None:
@@ -105,16 +115,14 @@ def resolve(app: App, /, **said: Any) -> None:
         raise UsageError("bad_usage", f"call `{said['call']}`: say how it ended", hint=hint)
     if said["result"] is not None and verdict != "happened":
         raise UsageError("bad_usage", "`--result` goes with `--happened`", hint="what did not happen has no result")
-    more = {"note": said["note"]} if said["note"] else {}
-    if said["result"] is not None:
-        more["result"] = read_json(said["result"], "--result")
-    app.run(
-        _order(app, said["task"], "resolve", lambda orders, row: orders.resolve(row.id, said["call"], verdict, **more))
-    )
+    result = read_json(said["result"], "--result") if said["result"] is not None else None
+    body = ResolveBody(said["call"], verdict, result, said["note"])
+    app.run(_order(app, said["task"], order_operations.resolve, body))
 
 
 @command(
     "signal",
+    kind=ServerCommand,
     examples=[
         ("""comity tasks signal 5f0c93ab approved '{"by": "ada"}'""", ""),
         ("comity tasks signal 5f0c93ab approved --key order-7", "sent once, however often it is typed"),
@@ -128,25 +136,23 @@ def resolve(app: App, /, **said: Any) -> None:
 def signal(app: App, *, task: str, name: str, value: str, key: str) -> None:
     """Send a signal to a task; it waits there until the agent asks for it."""
     from comity.cli.arguments import read_json
+    from comity.server import order_operations
+    from comity.server.bodies import SignalBody
 
-    read = read_json(value, "JSON")
-    app.run(_order(app, task, "signal", lambda orders, row: orders.signal(row.id, name, read, key)))
+    app.run(_order(app, task, order_operations.signal, SignalBody(name, read_json(value, "JSON"), key)))
 
 
-async def _order(app: App, task: str, name: str, order: Order) -> None:
+async def _order(app: App, task: str, order: Handle[OrderDocument], body: object = None) -> None:
     from comity.cli.lookup import find_task
-    from comity.core.ids import show_id
-    from comity.runtime.nodes import nodes_up
     from comity.runtime.words import short
-    from comity.server.documents import OrderDocument
 
-    async with app.orders() as (store, orders):
-        row = await find_task(store, task)
-        await order(orders, row)
-        has_node = bool(await nodes_up(store))
+    async with app.api() as api:
+        sent = await api.ask(order, body=body, task=await find_task(api, task))
     if app.is_json:
-        app.screen.document(OrderDocument(show_id(row.id), name, has_node))
+        app.screen.document(sent)
         return
-    app.screen.say((f"{name} ", "bold"), f"sent to task {short(row.id)}")
-    if not has_node:
-        app.screen.note((f"no node is up: it is obeyed by `comity up` or `comity run --task {short(row.id)}`", "dim"))
+    app.screen.say((f"{sent.order} ", "bold"), f"sent to task {short(sent.task)}")
+    if not sent.has_node:
+        app.screen.note(
+            (f"no node is up: it is obeyed by `comity up` or `comity run --task {short(sent.task)}`", "dim")
+        )

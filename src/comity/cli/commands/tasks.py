@@ -8,11 +8,12 @@ import click
 
 from comity.cli import complete
 from comity.cli.app import App
-from comity.cli.grammar import Group, command
+from comity.cli.grammar import Group, ServerCommand, command
 
 if TYPE_CHECKING:
-    from comity.journal.ports import TaskFilter
-    from comity.server.documents import EntryDocument
+    from comity.cli.api import Api
+    from comity.server.bodies import TasksQuery
+    from comity.server.documents import EntryDocument, TaskList
 
 _HERE = "comity.cli.commands"
 COMMANDS = {
@@ -42,6 +43,7 @@ def tasks() -> None:
 
 @command(
     "ls",
+    kind=ServerCommand,
     examples=[
         ("comity tasks ls --state parked", "what needs a person"),
         ("comity tasks ls --agent clerk --limit 100 --json", ""),
@@ -55,49 +57,67 @@ def tasks() -> None:
 @click.pass_obj
 def ls(app: App, *, states: tuple[str, ...], agent: str, session: str, tenant: str, limit: int) -> None:
     """List tasks, newest first."""
-    from comity.journal.ports import TaskFilter
     from comity.journal.task import State
+    from comity.server.bodies import TasksQuery
 
-    which = TaskFilter(tuple(map(State, states)), agent, session, tenant, limit=limit + 1)
-    app.run(_ls(app, which))
+    app.run(_ls(app, TasksQuery(tuple(map(State, states)), agent, session, tenant), limit))
 
 
-async def _ls(app: App, which: TaskFilter) -> None:
+async def _ls(app: App, which: TasksQuery, limit: int) -> None:
     from comity.cli.screen import STATE_STYLE
-    from comity.runtime.words import age, one_line, short
-    from comity.server.documents import task_document
+    from comity.core.clock import SystemClock
+    from comity.runtime.words import age, one_line, short, us_of
 
-    async with app.store() as store:
-        rows = await store.tasks(which)
-        now_us = await store.now_us()
-    has_more = len(rows) == which.limit
-    rows = rows[: which.limit - 1]
+    async with app.api() as api:
+        found = await _listed(api, which, limit)
     if app.is_json:
-        app.screen.document({"tasks": [task_document(row) for row in rows], "has_more": has_more})
+        app.screen.document(found)
         return
-    if not rows:
+    if not found.tasks:
         app.screen.say(("no tasks", "dim"))
         return
+    now_us = SystemClock().wall_us()
     app.screen.table(
         ("id", "state", "agent", "session", ">age", ">entries", "goal"),
         [
             (
-                short(row.id),
-                (f"{row.state} ({row.reason})" if row.reason else str(row.state), STATE_STYLE[row.state]),
-                one_line(row.agent, 30),
-                one_line(row.session, 20),
-                age(row.created_us, now_us),
-                f"{row.last_seq:,}",
-                one_line(row.goal, 120),
+                short(task.id),
+                (f"{task.state} ({task.reason})" if task.reason else str(task.state), STATE_STYLE[task.state]),
+                one_line(task.agent, 30),
+                one_line(task.session or "", 20),
+                age(us_of(task.created_at), now_us),
+                f"{task.last_seq:,}",
+                one_line(task.goal, 120),
             )
-            for row in rows
+            for task in found.tasks
         ],
     )
-    if has_more:
-        app.screen.note((f"there are more; --limit {2 * len(rows)} shows them", "dim"))
+    if found.has_more:
+        app.screen.note((f"there are more; --limit {2 * limit} shows them", "dim"))
 
 
-@command("show", examples=[("comity tasks show 5f0c93ab", ""), ("comity tasks show 5f0c93ab --json", "")])
+async def _listed(api: Api, which: TasksQuery, limit: int) -> TaskList:
+    """Return up to `limit` tasks, page by page."""
+    from msgspec.structs import replace
+
+    from comity.cli.api import PAGE
+    from comity.server import task_operations
+    from comity.server.documents import TaskDocument, TaskList
+
+    tasks: list[TaskDocument] = []
+    has_more = True
+    while has_more and len(tasks) < limit:
+        before = tasks[-1].id if tasks else None
+        query = replace(which, before=before, limit=min(limit - len(tasks), PAGE))
+        page = await api.ask(task_operations.ls, query=query)
+        tasks += page.tasks
+        has_more = page.has_more
+    return TaskList(tasks, has_more)
+
+
+@command(
+    "show", kind=ServerCommand, examples=[("comity tasks show 5f0c93ab", ""), ("comity tasks show 5f0c93ab --json", "")]
+)
 @click.argument("task", shell_complete=complete.tasks)
 @click.pass_obj
 def show(app: App, task: str) -> None:
@@ -111,21 +131,22 @@ async def _show(app: App, task: str) -> None:
     from comity.cli.lookup import find_task
     from comity.cli.next_steps import next_steps
     from comity.cli.task_page import write_page
-    from comity.server.task_operations import read_document
+    from comity.core.clock import SystemClock
+    from comity.server import task_operations
 
-    async with app.orders() as (store, orders):
-        row = await find_task(store, task)
-        account = await read_document(store, orders, row)
-        steps = next_steps(account)
-        if app.is_json:
-            next_commands = [{"command": line, "does": text} for line, text in steps]
-            app.screen.document({**asdict(account), "next": next_commands})
-        else:
-            write_page(app.screen, account, await store.now_us(), steps)
+    async with app.api() as api:
+        account = await api.ask(task_operations.show, task=await find_task(api, task))
+    steps = next_steps(account)
+    if app.is_json:
+        next_commands = [{"command": line, "does": text} for line, text in steps]
+        app.screen.document({**asdict(account), "next": next_commands})
+    else:
+        write_page(app.screen, account, SystemClock().wall_us(), steps)
 
 
 @command(
     "tail",
+    kind=ServerCommand,
     examples=[
         ("comity tasks tail 5f0c93ab -f", "follow it until it has ended"),
         ("comity tasks tail 5f0c93ab --from 120", "begin at entry 120"),
@@ -136,38 +157,33 @@ async def _show(app: App, task: str) -> None:
 @click.option("-f", "--follow", "is_following", is_flag=True, help="Go on until the task has ended.")
 @click.option("--from", "from_seq", default=1, type=click.IntRange(1), metavar="SEQ", help="Begin at this entry.")
 @click.pass_obj
-def tail(app: App, *, task: str, is_following: bool, from_seq: int) -> int:
+def tail(app: App, *, task: str, is_following: bool, from_seq: int) -> None:
     """Print a task's journal, one line an entry; -f follows it."""
-    return app.run(_tail(app, task, is_following=is_following, from_seq=from_seq))
+    app.run(_tail(app, task, is_following=is_following, from_seq=from_seq))
 
 
-async def _tail(app: App, task: str, *, is_following: bool, from_seq: int) -> int:
-    from comity.cli.follow import Bell, Follower
+async def _tail(app: App, task: str, *, is_following: bool, from_seq: int) -> None:
+    from contextlib import aclosing
+
+    from comity.cli.api import entries_of
     from comity.cli.lines import Teller
     from comity.cli.lookup import find_task
     from comity.cli.task_page import write_line
-    from comity.server.documents import entry_document
 
-    async with app.store() as store:
-        row = await find_task(store, task)
-        follower, bell, teller = Follower(store, row.id), Bell(store), Teller()
-        documents: list[EntryDocument] = []
-        while True:
-            now = await store.task(row.id) or row
-            for item in await follower.more():
-                line = teller.tell(entry_document(item))
+    teller = Teller()
+    documents: list[EntryDocument] = []
+    async with app.api() as api:
+        found = await find_task(api, task)
+        async with aclosing(api.follow(found) if is_following else entries_of(api, found)) as entries:
+            async for item in entries:
+                line = teller.tell(item)
                 if item.seq < from_seq:
                     continue
                 if not app.is_json:
                     write_line(app.screen, line)
                 elif is_following:
-                    app.screen.document_line(entry_document(item))
+                    app.screen.document_line(item)
                 else:
-                    documents.append(entry_document(item))
-            if not is_following or now.state.ended:
-                break
-            await bell.wait()
-        bell.close()
-        if app.is_json and not is_following:
-            app.screen.document({"entries": documents})
-    return 0
+                    documents.append(item)
+    if app.is_json and not is_following:
+        app.screen.document({"entries": documents})

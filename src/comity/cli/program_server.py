@@ -35,6 +35,17 @@ class NodeFailed(HandsError):
         self.status = status
 
 
+def server_url(app: App, given: str) -> str:
+    """Return the URL of the server that is named, by option or environment; an empty string where none is.
+
+    Raises:
+        UsageError: a store is named as well.
+    """
+    if given and app.store_url is not None:
+        raise UsageError("bad_usage", "`--server` and `--store` name two places", hint="leave one of them out")
+    return given or ("" if app.store_url is not None else os.environ.get("COMITY_SERVER", ""))
+
+
 @asynccontextmanager
 async def named_server(app: App, url: str, clock: Clock) -> AsyncIterator[Reached]:
     """Give the server at `url`, with the token in COMITY_TOKEN.

@@ -102,9 +102,8 @@ class ProgramOptions(msgspec.Struct, frozen=True):
 @click.option(
     "--server",
     default="",
-    envvar="COMITY_SERVER",
     metavar="URL",
-    help="Use this server, by the token in COMITY_TOKEN, instead of a node of its own.",
+    help="Use this server, by COMITY_TOKEN, else that of COMITY_SERVER; else a node of its own.",
 )
 @click.pass_obj
 def run_program(app: App, /, **given: Any) -> int:
@@ -136,7 +135,7 @@ def _check(options: ProgramOptions) -> None:
 async def _run(app: App, options: ProgramOptions) -> int:
     from comity.cli.program import Supervisor, Wanted
     from comity.cli.program_environment import read_assignments
-    from comity.cli.program_server import NodeFailed, named_server, own_server
+    from comity.cli.program_server import NodeFailed, named_server, own_server, server_url
     from comity.cli.program_task import budget_of
     from comity.cli.program_words import tell_end
     from comity.core.clock import SystemClock
@@ -148,7 +147,8 @@ async def _run(app: App, options: ProgramOptions) -> int:
     isolation = _isolation(app, options)
     assigned, budget = read_assignments(options.assignments), budget_of(options.limits)
     with _environment(app, options, isolation) as environment:
-        server = named_server(app, options.server, clock) if options.server else own_server(app, clock)
+        url = server_url(app, options.server)
+        server = named_server(app, url, clock) if url else own_server(app, clock)
         try:
             async with server as (asking, port):
                 task = await _task(app, options, budget, asking)
@@ -207,7 +207,6 @@ async def _task(app: App, options: ProgramOptions, budget: dict[str, Any], askin
     """Return the task that was named, woken where it is parked; or a new one."""
     from comity.cli.program_task import ProgramTask
     from comity.core.entropy import SystemEntropy
-    from comity.core.ids import parse_id
     from comity.journal.task import State
     from comity.runtime.words import one_line, short
 
@@ -225,7 +224,7 @@ async def _task(app: App, options: ProgramOptions, budget: dict[str, Any], askin
             body["tools"] = options.allow
         key = options.dedupe or f"run-{SystemEntropy().take(16).hex()}"
         task = await ProgramTask.create(asking, options.agent or name_of(options.command), body, key)
-    name = short(parse_id(task.id))
+    name = short(task.id)
     app.screen.note(("task ", "dim"), (name, "bold"), f"  {task.account.agent}: ", (one_line(task.account.goal), "dim"))
     return task
 

@@ -54,9 +54,8 @@ class AdoptOptions(msgspec.Struct, frozen=True):
 @click.option(
     "--server",
     default="",
-    envvar="COMITY_SERVER",
     metavar="URL",
-    help="The server whose node holds the task, by the token in COMITY_TOKEN.",
+    help="The server whose node holds the task, by COMITY_TOKEN; else COMITY_SERVER.",
 )
 @click.pass_obj
 def adopt(app: App, /, **given: Any) -> None:
@@ -78,14 +77,14 @@ def adopt(app: App, /, **given: Any) -> None:
 
 async def _adopt(app: App, options: AdoptOptions) -> None:
     from comity.cli.program_environment import where_the_gateway_is
-    from comity.cli.program_server import named_server
+    from comity.cli.program_server import named_server, server_url
     from comity.core.clock import SystemClock
-    from comity.core.ids import parse_id
     from comity.runtime.words import short
 
-    if not options.server:
+    url = server_url(app, options.server)
+    if not url:
         raise await _no_server(app)
-    async with named_server(app, options.server, SystemClock()) as server:
+    async with named_server(app, url, SystemClock()) as server:
         task = await _task(options, server.asking)
         adopted = await task.adopt(renew=options.is_renewed or not options.task)
     environment = where_the_gateway_is(adopted, {})
@@ -95,7 +94,7 @@ async def _adopt(app: App, options: AdoptOptions) -> None:
     for name, value in environment.items():
         app.screen.answer(f"export {name}={shlex.quote(value)}")
     words = f"incarnation {adopted.incarnation} of task "
-    app.screen.note((words, "dim"), (short(parse_id(adopted.task)), "bold"), ("; the token is shown this once", "dim"))
+    app.screen.note((words, "dim"), (short(adopted.task), "bold"), ("; the token is shown this once", "dim"))
 
 
 async def _task(options: AdoptOptions, asking: Asking) -> ProgramTask:

@@ -155,6 +155,8 @@ class OutsideRecall:
                 self._settled[key] = order, delivered
                 self._deliveries.expect(order)
             return
+        if call.order:
+            return  # it was told before: the kernel delivers to whoever asks again
         call.settle(order, delivered, now_s)
         if not call.has_failed:
             self._deliveries.expect(order)
@@ -235,7 +237,7 @@ class OutsideRecall:
         key = key_of(item)
         known = self._calls.get(key)
         call = known or self._told(item)
-        if item.delivered is not None and not call.order:
+        if item.delivered is not None:
             self.settled(key, item.order, item.delivered, now_s)
         if known is None:
             call.cut()
@@ -248,7 +250,8 @@ class OutsideRecall:
         thought = thought_of(item) if item.kind == Kind.MODEL else None
         call = OutsideCall(key_of(item), thought.exact if thought else item.digest, head=item.head)
         call.mask = bytes.fromhex(thought.mask) if thought else b""
-        self._calls.superseded(call, item.seq)
+        if thought is None:
+            self._calls.superseded(call, item.seq)
         self._calls.add(call)
         if acted(item):
             self._past.append((item.seq, lambda: self._proposals.asked(item.name, item.digest)))

@@ -494,6 +494,13 @@ def test_consumed_is_how_far_the_program_has_got_everything() -> None:
     assert desk.recall.handed_over(first, desk.now_s) == desk.rows[second].order
 
 
+def test_an_outcome_that_is_told_twice_is_consumed_once() -> None:
+    desk = Desk()
+    done = desk.do(BOOK)
+    desk.recall.settled(done, desk.rows[done].order, DONE, desk.now_s)
+    assert desk.recall.consumed == desk.rows[done].order
+
+
 def test_consumed_stops_before_what_a_restarted_program_has_not_asked_for_again() -> None:
     desk = Desk()
     first = desk.do(BOOK)

@@ -105,6 +105,29 @@ def test_a_program_that_polls_gets_something_new_each_time(plan: Plan, tape: lis
     assert polls == [1] * sum(len(turn.reads) for script in plan.scripts for turn in script.turns)
 
 
+def sampled(plan: Plan) -> Plan:
+    """Return the program with each strand twice, so that the same is asked at once, and thought twice on purpose."""
+    scripts = [
+        Script(script.label, tuple(Turn(turn.calls, turn.at_once) for turn in script.turns)) for script in plan.scripts
+    ]
+    return Plan((*scripts, *scripts), plan.width, plan.has_clock)
+
+
+@settings(max_examples=200)
+@given(plans(), TAPES, st.sampled_from([PROGRAM_DIES, NODE_DIES]))
+def test_samples_of_one_thought_are_as_many_and_after_a_node_died_never_more(
+    plan: Plan, tape: list[int], faults: tuple[str, ...]
+) -> None:
+    plan = sampled(plan)
+    world = World(plan, retry_join_s=0.0)
+    run(world, tape, faults)
+    assert world.kernel.performed <= plan.effects()
+    assert world.kernel.thoughts <= plan.thoughts()
+    if faults is PROGRAM_DIES:
+        assert world.kernel.performed == plan.effects()
+        assert world.kernel.thoughts == plan.thoughts()
+
+
 @settings(max_examples=300)
 @given(plans(), TAPES)
 def test_whatever_goes_wrong_no_effect_happens_more_often_than_models_proposed_it(plan: Plan, tape: list[int]) -> None:

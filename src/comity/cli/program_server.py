@@ -35,15 +35,15 @@ class NodeFailed(HandsError):
         self.status = status
 
 
-def server_url(app: App, given: str) -> str:
+def server_url(app: App) -> str:
     """Return the URL of the server that is named, by option or environment; an empty string where none is.
 
     Raises:
         UsageError: a store is named as well.
     """
-    if given and app.store_url is not None:
+    if app.server_url and app.store_url is not None:
         raise UsageError("bad_usage", "`--server` and `--store` name two places", hint="leave one of them out")
-    return given or ("" if app.store_url is not None else os.environ.get("COMITY_SERVER", ""))
+    return app.server_url or ("" if app.store_url is not None else os.environ.get("COMITY_SERVER", ""))
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ import msgspec
 
 from comity.cli import complete
 from comity.cli.app import App
-from comity.cli.grammar import Command
+from comity.cli.grammar import ServerCommand
 from comity.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,12 +46,11 @@ class ProgramOptions(msgspec.Struct, frozen=True):
     ports: tuple[int, ...]
     has_unix: bool
     needs_isolation: bool
-    server: str
 
 
 @click.command(
     "run",
-    cls=Command,
+    cls=ServerCommand,
     options_metavar="[OPTIONS] -- CMD [ARGS]...",
     examples=[
         ("comity run -- python agent.py", ""),
@@ -99,12 +98,6 @@ class ProgramOptions(msgspec.Struct, frozen=True):
 )
 @click.option("--allow-unix-sockets", "has_unix", is_flag=True, help="Let it use local services, which may act for it.")
 @click.option("--require-isolation", "needs_isolation", is_flag=True, help="Refuse where it cannot be isolated fully.")
-@click.option(
-    "--server",
-    default="",
-    metavar="URL",
-    help="Use this server, by COMITY_TOKEN, else that of COMITY_SERVER; else a node of its own.",
-)
 @click.pass_obj
 def run_program(app: App, /, **given: Any) -> int:
     """Run any command as an agent, and start it again until it is done.
@@ -147,7 +140,7 @@ async def _run(app: App, options: ProgramOptions) -> int:
     isolation = _isolation(app, options)
     assigned, budget = read_assignments(options.assignments), budget_of(options.limits)
     with _environment(app, options, isolation) as environment:
-        url = server_url(app, options.server)
+        url = server_url(app)
         server = named_server(app, url, clock) if url else own_server(app, clock)
         try:
             async with server as (asking, port):

@@ -10,7 +10,7 @@ import msgspec
 
 from comity.cli import complete
 from comity.cli.app import App
-from comity.cli.grammar import command
+from comity.cli.grammar import ServerCommand, command
 from comity.core.errors import ComityError, UsageError
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ class AdoptOptions(msgspec.Struct, frozen=True):
     allow: tuple[str, ...]
     model: str
     dedupe: str
-    server: str
 
 
 @command(
     "adopt",
+    kind=ServerCommand,
     examples=[
         ("comity tasks adopt --agent clerk --goal 'refund order 7'", "a new task, and what its program needs"),
         ("eval \"$(comity tasks adopt --agent clerk --goal 'refund order 7')\"", "set it in this shell"),
@@ -51,12 +51,6 @@ class AdoptOptions(msgspec.Struct, frozen=True):
 @click.option("--allow", multiple=True, metavar="TOOL", help="Only these of the agent's tools; repeatable.")
 @click.option("--model", default="", metavar="NAME", help="Another model than the one that the program names.")
 @click.option("--dedupe", default="", metavar="KEY", help="The same key gives the same task.")
-@click.option(
-    "--server",
-    default="",
-    metavar="URL",
-    help="The server whose node holds the task, by COMITY_TOKEN; else COMITY_SERVER.",
-)
 @click.pass_obj
 def adopt(app: App, /, **given: Any) -> None:
     """Take a program that is started elsewhere as a task's, and print the environment that makes it that.
@@ -81,7 +75,7 @@ async def _adopt(app: App, options: AdoptOptions) -> None:
     from comity.core.clock import SystemClock
     from comity.runtime.words import short
 
-    url = server_url(app, options.server)
+    url = server_url(app)
     if not url:
         raise await _no_server(app)
     async with named_server(app, url, SystemClock()) as server:

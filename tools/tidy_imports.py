@@ -28,7 +28,7 @@ CHANCE = {"os.urandom", "os.getrandom", "uuid.uuid1", "uuid.uuid4", "uuid.uuid6"
 CHANCE_MODULES = ("random", "secrets")
 SLEEP = {"time.sleep", "asyncio.sleep", "anyio.sleep"}
 
-NETWORK_LAYERS = {"stores", "models", "hands", "server", "runtime"}
+NETWORK_LAYERS = {"stores", "models", "hands", "gateway", "server", "runtime"}
 NETWORK_MODULES = (
     "aiohttp",
     "ftplib",

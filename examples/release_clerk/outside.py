@@ -120,7 +120,7 @@ class Outside:
         return counted(folder)
 
     async def _kill_after_booking(self, folder: Path, run: subprocess.Popen[str]) -> int:
-        await waited(lambda: (folder / "bookings.txt").is_file(), run, "the room to be booked")
+        await waited((folder / "bookings.txt").is_file, run, "the room to be booked")
         booked = (folder / "bookings.txt").read_text(encoding="utf-8").strip()
         self._narrator.line(Line("✎", "hotel", f"{booked}: booked, and its answer is on the way", ""))
         (pid,) = pids_of(folder)

@@ -15,7 +15,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from comity.cli.desk import LOOKING, ORDERING, ServerDesk, StoreDesk
+from comity.cli.desk import LOOKING, ORDERING, Desk
 
 AGENT = '''"""Agents that wait for people."""
 from comity import Context, agent
@@ -186,6 +186,5 @@ def test_a_server_without_a_token_is_refused_with_a_hint(tmp_path: Path) -> None
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("desk", [ServerDesk, StoreDesk])
-def test_both_desks_have_every_tool(desk: type) -> None:
-    assert {name for name in vars(desk) if not name.startswith("_")} == {*LOOKING, *ORDERING}
+def test_a_desk_has_every_tool_and_no_other() -> None:
+    assert {name for name in vars(Desk) if not name.startswith("_")} == {*LOOKING, *ORDERING}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from comity.cli.app import App
-from comity.cli.grammar import command
-from comity.core.errors import ComityError, UsageError
+from comity.cli.grammar import ServerCommand, command
+from comity.core.errors import ComityError
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -27,43 +26,28 @@ ABOUT = (
 
 @command(
     "mcp",
+    kind=ServerCommand,
     examples=[
         ("comity mcp --read-only", "as the command of an MCP server in your agent's settings"),
         ("COMITY_TOKEN=… comity mcp --server https://comity.example.com", "of a server elsewhere"),
     ],
 )
 @click.option("--read-only", "is_read_only", is_flag=True, help="Offer only the tools that look.")
-@click.option(
-    "--server",
-    default="",
-    envvar="COMITY_SERVER",
-    metavar="URL",
-    help="Use this server, by the token in COMITY_TOKEN, instead of the store.",
-)
 @click.pass_obj
-def mcp(app: App, *, is_read_only: bool, server: str) -> None:
+def mcp(app: App, *, is_read_only: bool) -> None:
     """Serve MCP on standard input and output: tasks, questions and stops, for an agent that operates Comity.
 
     It may what its token may, or who may open the store.
     """
     app.set_up_logs("warning")
-    app.run(_serve(app, server, is_read_only=is_read_only))
+    app.run(_serve(app, is_read_only=is_read_only))
 
 
-async def _serve(app: App, url: str, *, is_read_only: bool) -> None:
-    from comity.cli.desk import ServerDesk, StoreDesk
-    from comity.server.client import ApiClient
+async def _serve(app: App, *, is_read_only: bool) -> None:
+    from comity.cli.desk import Desk
 
-    if not url:
-        async with app.orders() as (store, orders):
-            await server_of(StoreDesk(store, orders), is_read_only=is_read_only).run_stdio_async()
-        return
-    token = os.environ.get("COMITY_TOKEN", "")
-    if not token:
-        hint = "`comity token new NAME`, on the server's machine, makes one"
-        raise UsageError("no_token", "COMITY_TOKEN is not set", hint=hint)
-    async with ApiClient(url, token) as api:
-        await server_of(ServerDesk(api), is_read_only=is_read_only).run_stdio_async()
+    async with app.api() as api:
+        await server_of(Desk(api), is_read_only=is_read_only).run_stdio_async()
 
 
 def server_of(desk: Desk, *, is_read_only: bool) -> MCPServer:
@@ -71,16 +55,16 @@ def server_of(desk: Desk, *, is_read_only: bool) -> MCPServer:
     from importlib.metadata import version
 
     from mcp.server.mcpserver import MCPServer
-    from mcp_types import ToolAnnotations
+    from mcp.types import ToolAnnotations
 
-    from comity.cli.desk import LOOKING, ORDERING, Desk
+    from comity.cli.desk import LOOKING, ORDERING
 
     server = MCPServer("comity", version=version("comity"), instructions=ABOUT, log_level="WARNING")
     for name in LOOKING if is_read_only else (*LOOKING, *ORDERING):
         hints = ToolAnnotations(
             read_only_hint=name in LOOKING, destructive_hint=name in IRREVOCABLE, open_world_hint=False
         )
-        about = (getattr(Desk, name).__doc__ or "").partition("\n")[0]
+        about = (getattr(desk, name).__doc__ or "").partition("\n")[0]
         server.add_tool(_told(getattr(desk, name)), name=name, description=about, annotations=hints)
     return server
 

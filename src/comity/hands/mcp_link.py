@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from mcp import Client, ClientSession, MCPError
-from mcp_types import CONNECTION_CLOSED, Implementation, PaginatedRequestParams, Tool, ToolListChangedNotification
+from mcp_types import Implementation, PaginatedRequestParams, Tool, ToolListChangedNotification
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from comity.core.clock import Clock
@@ -152,14 +152,15 @@ class McpLink:
         while not self._closing.is_set():
             began_s = self._clock.monotonic_s()
             error = await self._lived(asyncio.create_task(self._connection()))
+            trouble = self._way.trouble if self._way is not None else ""
             was_up, self._live, self._way = self._live is not None, None, None
             if self._closing.is_set():
                 return
             failures = 0 if was_up and self._clock.monotonic_s() >= began_s + STEADY_S else failures + 1
             # One that was up is tried again at once, and calls wait for that; what fails twice is away.
             is_away = failures > (1 if was_up else 0)
-            pause_s = min(PAUSE_S * 2 ** (failures - 1), self.upstream.restart_max_s) if is_away else 0.0
-            why = said(error) if error is not None else "the connection ended"
+            pause_s = min(PAUSE_S * 2 ** min(failures - 1, 20), self.upstream.restart_max_s) if is_away else 0.0
+            why = _why(error, trouble)
             self._why_down = why if is_away else ""
             log.warning("upstream `%s` is away: %s; tried again in %.1f s", self.name, why, pause_s)
             self._take_turn()
@@ -194,10 +195,6 @@ class McpLink:
                     await self._list(live)
             except TimeoutError:
                 raise HandsError("not_ready", f"not ready within {self.upstream.connect_timeout_s:g} s") from None
-            except MCPError as error:
-                if error.code == CONNECTION_CLOSED:
-                    await _wait(way.lost, PAUSE_S)  # it is about to say why
-                raise HandsError("not_ready", way.trouble or error.message) from None
             await self._register.listed(self.name, self.identity, tuple(live.offered.values()))
             self._live = live
             log.info("upstream `%s` is up with %d tools (%s)", self.name, len(live.offered), client.protocol_version)
@@ -272,8 +269,7 @@ class McpLink:
 
     async def _follow(self, client: Client) -> None:
         """Ask a server of 2026 to tell when it changes what it offers; one that does not is asked now and then."""
-        offers = client.server_capabilities.tools
-        if offers is not None and offers.list_changed and client.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        if client.protocol_version in MODERN_PROTOCOL_VERSIONS:
             async with client.listen(tools_list_changed=True) as changes:
                 async for _ in changes:
                     self._changed.set()
@@ -299,6 +295,13 @@ def identity_of(upstream: McpUpstream) -> str:
     """Return what tells one configuration of an upstream from another: where its server is."""
     where = canonical({"command": list(upstream.command), "url": upstream.url})
     return hashlib.sha256(where).hexdigest()[:16]
+
+
+def _why(error: BaseException | None, trouble: str) -> str:
+    """Return in words why a connection ended: what we found, else what its way heard, else what the library says."""
+    if error is None or (trouble and not isinstance(error, ComityError)):
+        return trouble or "the connection ended"
+    return said(error)
 
 
 async def _wait(event: asyncio.Event, seconds: float, *others: asyncio.Event) -> None:

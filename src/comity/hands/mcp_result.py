@@ -86,8 +86,10 @@ def _done(tool: ToolSpec, value: Any) -> Attempt:
 
 def _plain(raw: dict[str, Any]) -> Any:
     """Return what a tool that reconciles, compensates or verifies answers: an object or a truth; None for else."""
-    if isinstance(raw.get("structuredContent"), dict):
-        return raw["structuredContent"]
+    structured = raw.get("structuredContent")
+    if isinstance(structured, dict):
+        truth = structured.get("result") if len(structured) == 1 else None
+        return truth if isinstance(truth, bool) else structured
     try:
         value = parse(_text(raw), "result")
     except ComityError:

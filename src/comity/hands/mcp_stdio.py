@@ -75,6 +75,8 @@ class StdioWay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the server."""
+        if isinstance(error, Exception):
+            await self._hear_the_end()
         self.lost.set()
         if self._process is not None:
             await self._process.stop(STOP_GRACE_S)
@@ -87,9 +89,7 @@ class StdioWay:
         except HandsError as error:
             self.trouble, line = error.message, b""
         if not line:
-            await asyncio.wait([self._process.ended], timeout=END_S_MAX)
-            how = self._process.ended.result() if self._process.ended.done() else "closed its output"
-            self.trouble = self.trouble or f"the server {how}"
+            await self._hear_the_end()
             self.lost.set()
             return None
         try:
@@ -97,6 +97,13 @@ class StdioWay:
         except ValueError as error:
             log.warning("upstream `%s` wrote what is no message: %s", self._name, line[:200].decode(errors="replace"))
             return error
+
+    async def _hear_the_end(self) -> None:
+        """Learn how the server ended, where it is about to."""
+        if self._process is not None and not self.trouble:
+            ended = self._process.ended
+            await asyncio.wait([ended], timeout=END_S_MAX)
+            self.trouble = f"the server {ended.result()}" if ended.done() else "the server closed its output"
 
     async def write(self, message: SessionMessage) -> None:
         """Write a message whole, though the caller be cancelled meanwhile.

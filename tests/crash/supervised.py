@@ -43,6 +43,10 @@ model = "gpt-test"
 """
 
 
+TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+"""A program that starts another in a terminal of its own; what it reads is typed there."""
+
+
 class Upstream(ThreadingHTTPServer):
     """A model that answers each word with its echo, and counts."""
 
@@ -156,12 +160,14 @@ class Run:
         stdin: str = "",
         environment: Mapping[str, str] | None = None,
         main: str = "from comity.cli.main import main; main()",
+        has_terminal: bool = False,
     ) -> None:
         count = len(list(machine.folder.glob("out-*")))
         self._out, self._err = machine.folder / f"out-{count}", machine.folder / f"err-{count}"
+        terminal = [sys.executable, "-c", TERMINAL] if has_terminal else []
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", main, "run", *words],
+                [*terminal, sys.executable, "-c", main, "run", *words],
                 env={**machine.environment, **(environment or {})},
                 cwd=machine.work,
                 stdin=subprocess.PIPE,
@@ -169,9 +175,9 @@ class Run:
                 stderr=err,
             )
         machine.runs.append(self)
-        assert self.process.stdin is not None
-        self.process.stdin.write(stdin.encode())
-        self.process.stdin.close()
+        self.type(stdin.encode())
+        if not has_terminal:
+            self.process.stdin.close()  # type: ignore[union-attr]
 
     @property
     def out(self) -> str:
@@ -201,12 +207,20 @@ class Run:
         """Send the supervisor a signal."""
         self.process.send_signal(number)
 
+    def type(self, data: bytes) -> None:
+        """Type something."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
     def kill(self) -> None:
         """End it, and all that it started, at once."""
         for pid in (*descendants(self.process.pid), self.process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
     def node(self) -> int:
         """Return the pid of its node."""

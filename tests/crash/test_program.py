@@ -120,6 +120,24 @@ async def test_ctrl_c_ends_the_program_and_says_how_to_go_on(machine: Machine) -
     assert machine.upstream.asked == {"a": 1}
 
 
+async def test_in_a_terminal_the_program_reads_what_is_typed_and_gets_the_ctrl_c_itself(machine: Machine) -> None:
+    source = """
+import os, signal, sys
+print(os.isatty(0), os.isatty(1), input(), flush=True)
+signal.signal(signal.SIGINT, lambda *_: sys.exit("saw it"))
+print("waits", flush=True)
+signal.pause()
+"""
+    run = machine.command("--", "python", "-c", source, has_terminal=True)
+    run.type(b"hello\n")
+    await run.said("True True hello")
+    await run.said("\nwaits\n")
+    run.type(b"\x03")
+    assert await run.code() == 130, run.out
+    assert "saw it" in run.out
+    assert "parked: paused" in run.out
+
+
 async def test_a_second_ctrl_c_quits_at_once(machine: Machine) -> None:
     run = machine.run("--", "stubborn", "hang")
     await run.said("hangs")

@@ -49,24 +49,40 @@ class Wanted:
     is_restarted: bool
 
 
+@contextmanager
+def may_leave() -> Iterator[asyncio.Event]:
+    """Give an event that Ctrl-C or SIGTERM sets; the second one ends this process at once."""
+    leaving = asyncio.Event()
+
+    def wish() -> None:
+        if leaving.is_set():
+            os._exit(Exit.INTERRUPTED)  # the guardians end the program and drain the node
+        leaving.set()
+
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, wish)
+    try:
+        yield leaving
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
 class Supervisor:
     """Runs a task's program."""
 
-    def __init__(self, screen: Screen, clock: Clock, task: ProgramTask, wanted: Wanted) -> None:
-        """Work on `task` with the program that is wanted."""
+    def __init__(self, screen: Screen, clock: Clock, task: ProgramTask, wanted: Wanted, leaving: asyncio.Event) -> None:
+        """Work on `task` with the program that is wanted, until the user is `leaving`."""
         self._screen = screen
         self._clock = clock
         self._task = task
         self._wanted = wanted
-        self._interrupted = asyncio.Event()
+        self._leaving = leaving
         self._has_terminal = _is_in_foreground()
         self._watching: asyncio.Task[None] | None = None
         self._has_told_of_silence = False
-
-    @property
-    def is_interrupted(self) -> bool:
-        """Tell whether the user wanted to leave."""
-        return self._interrupted.is_set()
 
     async def run(self) -> None:
         """Return when the task has ended or needs a person, or the user has interrupted it.
@@ -76,10 +92,9 @@ class Supervisor:
         """
         self._watching = asyncio.create_task(self._task.watch())
         try:
-            with self._signals():
-                await self._lives()
-                if self._interrupted.is_set():
-                    await self._pause()
+            await self._lives()
+            if self._leaving.is_set():
+                await self._pause()
         finally:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
@@ -109,11 +124,11 @@ class Supervisor:
         """Wait before another life; tell whether there is none: the task is parked by then, or the user left."""
         pausing = asyncio.create_task(self._clock.sleep(pause_s))
         try:
-            while not pausing.done() and not self._interrupted.is_set():
+            while not pausing.done() and not self._leaving.is_set():
                 await self._news(pausing)
         finally:
             pausing.cancel()
-        return self._interrupted.is_set() or _has_left_since(before, await self._task.look())
+        return self._leaving.is_set() or _has_left_since(before, await self._task.look())
 
     async def _live(self, environment: dict[str, str], before: int) -> int | None:
         """Run the program once; return how it ended by itself, None where it was ended.
@@ -130,7 +145,7 @@ class Supervisor:
         ended = asyncio.create_task(process.wait())
         try:
             while not ended.done():
-                if self._interrupted.is_set():
+                if self._leaving.is_set():
                     await self._end(process)
                     return None
                 if self._takes_no_calls(before):
@@ -148,14 +163,14 @@ class Supervisor:
         """Tell whether there is no other life after one that ended by itself."""
         account = await self._task.look()
         if self._has_terminal and status in BY_CTRL_C:
-            self._interrupted.set()
-        if account.state.ended or self._interrupted.is_set() or self._takes_no_calls(before):
+            self._leaving.set()
+        if account.state.ended or self._leaving.is_set() or self._takes_no_calls(before):
             return True
         if status != 0 and self._wanted.is_restarted:
             return False
         before = account.last_seq
         await self._task.finish("" if status == 0 else f"the program ended with {how_it_ended(status)}")
-        while not self._interrupted.is_set() and not _has_left_since(before, self._task.account):
+        while not self._leaving.is_set() and not _has_left_since(before, self._task.account):
             await self._news()
         return True
 
@@ -196,7 +211,7 @@ class Supervisor:
             ComityError: the task can be watched no more.
         """
         assert self._watching is not None, "it runs"
-        news = [asyncio.create_task(event.wait()) for event in (self._task.changed, self._interrupted)]
+        news = [asyncio.create_task(event.wait()) for event in (self._task.changed, self._leaving)]
         watching = [] if self._watching.done() else [self._watching]
         await asyncio.wait({*others, *news, *watching}, return_when=asyncio.FIRST_COMPLETED)
         self._task.changed.clear()
@@ -204,23 +219,6 @@ class Supervisor:
             waiting.cancel()
         if self._watching.done():
             self._watching.result()
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        for number in numbers:
-            loop.add_signal_handler(number, self._interrupt)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
-
-    def _interrupt(self) -> None:
-        if self._interrupted.is_set():
-            os._exit(Exit.INTERRUPTED)  # the guardians end the program and drain the node
-        self._interrupted.set()
 
 
 def _state(account: AccountDocument) -> str:

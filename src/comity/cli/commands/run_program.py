@@ -126,7 +126,8 @@ def _check(options: ProgramOptions) -> None:
 
 
 async def _run(app: App, options: ProgramOptions) -> int:
-    from comity.cli.program import Supervisor, Wanted
+    from comity.cli.exits import Exit
+    from comity.cli.program import Supervisor, Wanted, may_leave
     from comity.cli.program_environment import read_assignments
     from comity.cli.program_server import NodeFailed, named_server, own_server, server_url
     from comity.cli.program_task import budget_of
@@ -139,22 +140,23 @@ async def _run(app: App, options: ProgramOptions) -> int:
     clock = SystemClock()
     isolation = _isolation(app, options)
     assigned, budget = read_assignments(options.assignments), budget_of(options.limits)
-    with _environment(app, options, isolation) as environment:
+    with _environment(app, options, isolation) as environment, may_leave() as leaving:
         url = server_url(app)
         server = named_server(app, url, clock) if url else own_server(app, clock)
         try:
             async with server as (asking, port):
+                if leaving.is_set():
+                    return Exit.INTERRUPTED
                 task = await _task(app, options, budget, asking)
                 ports = (port, *options.ports)
                 reaching = msgspec.structs.replace(isolation, ports=ports, listening=options.ports)
                 wanted = Wanted(options.command, environment, assigned, reaching, options.is_restarted)
-                supervisor = Supervisor(app.screen, clock, task, wanted)
                 if not task.account.state.ended:
-                    await supervisor.run()
+                    await Supervisor(app.screen, clock, task, wanted, leaving).run()
                 account = await task.look()
         except NodeFailed as failure:
             return failure.status  # it has said why
-    return tell_end(app.screen, account, options.command, is_interrupted=supervisor.is_interrupted)
+    return tell_end(app.screen, account, options.command, is_interrupted=leaving.is_set())
 
 
 def _isolation(app: App, options: ProgramOptions) -> Isolation:

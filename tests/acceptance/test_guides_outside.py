@@ -29,7 +29,7 @@ GUIDES = ROOT / "docs" / "guides"
 EXAMPLES = ROOT / "examples" / "outside"
 NAMES = ("openai", "openai-agents", "pydantic-ai", "langgraph", "anthropic", "node", "curl")
 PORT = "8010"
-DONE_S = 60.0
+DONE_S = 120.0
 PKILL = """\
 #!{python}
 import os, re, signal, sys

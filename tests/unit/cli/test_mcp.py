@@ -27,7 +27,7 @@ async def asker(context: Context) -> str:
     return await context.ask_human("Ship it?", options=["yes", "no"])
 '''
 NO_TASK = "01a1fa06-397f-7c5a-bc41-637637c415fb"
-ENDED_S = 30.0
+ENDED_S = 60.0
 
 
 def environment(folder: Path) -> dict[str, str]:

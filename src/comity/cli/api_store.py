@@ -15,6 +15,7 @@ from comity.core.entropy import Entropy, SystemEntropy
 from comity.core.errors import UsageError
 from comity.core.ids import parse_id
 from comity.journal.ports import Store
+from comity.journal.spec import AgentSpec, Program
 from comity.runtime.config import Config
 from comity.runtime.programs import StoredPrograms
 from comity.server.asking import Ask, Principal
@@ -34,7 +35,7 @@ class StoreSite:
         self.config = config
         self.clock: Clock = SystemClock()
         self.entropy: Entropy = SystemEntropy()
-        self.programs = StoredPrograms(store)
+        self.programs = StoredPrograms(store, self._of_outside)
         self._catalog: Catalog | None = None
         self._zygotes: Zygotes | None = None
 
@@ -43,6 +44,12 @@ class StoreSite:
         """Return the catalog, which `load_catalog` has read."""
         assert self._catalog is not None, "an operation on tools is told to read them first"
         return self._catalog
+
+    async def _of_outside(self, spec: AgentSpec) -> Program:
+        """Return what an outside program is offered."""
+        if self._catalog is None:
+            await self.load_catalog()
+        return await self.catalog.program(spec)
 
     async def load_catalog(self) -> None:
         """Read the tools of upstreams and of tool files."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from comity.cli.api import Api
 
 SHOWN_MAX = 50
+WAITING = ("new", "changed")
+"""States of tools that wait to be accepted."""
 
 
 def tasks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -45,6 +47,27 @@ def agents(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list
     return _asked(ctx, read)
 
 
+def tools(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a tool that programs at the gateway are offered, or that waits."""
+    return _tools(ctx, incomplete)
+
+
+def waiting_tools(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a tool that waits to be accepted."""
+    return _tools(ctx, incomplete, WAITING)
+
+
+def _tools(ctx: click.Context, incomplete: str, states: tuple[str, ...] = ()) -> list[CompletionItem]:
+    async def read(api: Api) -> list[CompletionItem]:
+        from comity.server import fleet_operations
+
+        found = (await api.ask(fleet_operations.tools)).tools
+        shown = [item for item in found if item.name.startswith(incomplete) and (not states or item.state in states)]
+        return [CompletionItem(item.name, help=item.state) for item in shown[:SHOWN_MAX]]
+
+    return _asked(ctx, read, has_tools=True)
+
+
 def scopes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete a scope: its kind, then the task or the agent."""
     kind, colon, rest = incomplete.partition(":")
@@ -59,11 +82,13 @@ def scopes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     return [CompletionItem(f"{kind}:{item.value}", help=item.help) for item in items]
 
 
-def _asked(ctx: click.Context, read: Callable[[Api], Awaitable[list[CompletionItem]]]) -> list[CompletionItem]:
+def _asked(
+    ctx: click.Context, read: Callable[[Api], Awaitable[list[CompletionItem]]], *, has_tools: bool = False
+) -> list[CompletionItem]:
     app = ctx.find_object(App) or App()
 
     async def ask() -> list[CompletionItem]:
-        async with app.api() as api:
+        async with app.api(has_tools=has_tools) as api:
             return await read(api)
 
     try:

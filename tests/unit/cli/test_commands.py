@@ -26,7 +26,7 @@ def test_help_names_every_command_and_every_exit_code(comity) -> None:
         assert str(int(code)) in result.stdout
 
 
-@pytest.mark.parametrize("group", ["tasks", "sessions", "questions", "agents", "store", "config"])
+@pytest.mark.parametrize("group", ["tasks", "sessions", "questions", "agents", "tools", "store", "config"])
 def test_every_command_has_help_with_examples(comity, group: str) -> None:
     from importlib import import_module
 

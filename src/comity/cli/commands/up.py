@@ -102,9 +102,10 @@ async def _up(app: App, options: UpOptions) -> int:
 
 
 async def _enlist(app: App, node: Node, files: tuple[str, ...]) -> None:
-    """Register the files that were named, and those of `[agents.NAME]`."""
+    """Register the files that were named, and the agents of `[agents.NAME]`."""
     from comity.cli.enlist import choose, read_program
-    from comity.runtime.programs import register
+    from comity.runtime.catalog import outside_spec
+    from comity.runtime.programs import register, register_outside
 
     for file in files:
         await register(node.store, await read_program(node.zygotes, file, app.config))
@@ -113,6 +114,8 @@ async def _enlist(app: App, node: Node, files: tuple[str, ...]) -> None:
             program = await read_program(node.zygotes, section.file, app.config)
             choose(program, name, section.file)
             await register(node.store, program)
+        elif section.kind == "outside":
+            await register_outside(node.store, name, outside_spec(name, app.config, node.catalog))
 
 
 def _greet(app: App, node: Node) -> None:

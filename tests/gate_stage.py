@@ -181,11 +181,11 @@ class GateStage:
     async def no_tool(self, name: str, args: Any) -> Any:
         raise AssertionError("the test plays no tool")
 
-    async def create(self) -> Id:
+    async def create(self, *, agents: tuple[str, ...] = ()) -> Id:
         """Create a task."""
         program = await self.programs.find("clerk")
         assert program is not None
-        grant = Grant(tuple(tool.name for tool in TOOLS), ("*",))
+        grant = Grant(tuple(tool.name for tool in TOOLS), ("*",), agents)
         return await self.orders.create(program, "clerk", "a goal", grant=grant)
 
     @asynccontextmanager

@@ -14,6 +14,8 @@ ARGS_BYTES_MAX: Final = 16 * 1024 * 1024
 NAME_CHARS_MAX: Final = 200
 BRANCH_CHARS_MAX: Final = 400
 JSON_DEPTH_MAX: Final = 100
+TOKENS_MAX: Final = 10**12
+"""No count of tokens is larger: each must fit into a column, and its price too."""
 BATCH_ROWS_MAX: Final = 2_000
 BATCH_BYTES_MAX: Final = 1_048_576
 SERVER_BODY_BYTES_MAX: Final = 32 * 1024 * 1024

@@ -14,15 +14,16 @@ from comity.core.errors import UsageError
 from comity.core.ids import Id, show_id
 from comity.gateway.forward import Forwarder
 from comity.gateway.refusal import Elsewhere, Refusal
+from comity.gateway.reply import VisitOver
 from comity.gateway.tokens import TaskTokens
-from comity.gateway.visit import Visit
-from comity.journal.entry import Context
+from comity.gateway.visit import SILENCE, Visit
+from comity.journal.entry import Context, Moved
 from comity.journal.naming import is_named
 from comity.journal.protocol import Stepped
 from comity.journal.spec import Program, ToolSpec
 from comity.journal.task import ParkReason, State, TaskRow
 from comity.kernel.bell import Bell
-from comity.kernel.outside import DEATHS_MAX
+from comity.kernel.outside import INCARNATION, incarnation_key
 from comity.runtime.burial import url_of
 from comity.runtime.node import Node
 from comity.runtime.orders import Orders
@@ -106,15 +107,22 @@ class Door:
                 return visit
             if visit is not None and visit.is_open and visit.incarnation > incarnation:
                 raise _replaced(task, incarnation, visit.incarnation)
-            await self._wake(task)
+            await self._wake(task, incarnation)
             if self.clock.monotonic_s() >= until_s:
                 text = f"task `{show_id(task)}` is not held by any node yet"
                 raise Refusal(503, "task_not_held", text, "ask again", is_final=False, retry_after_s=1)
             await self._changed.wait(heard, LOOK_S)
 
     async def messages(self, task: Id, head: Digest) -> tuple[bytes, ...]:
-        """Return the messages of a context that a task held here has."""
-        return await self.node.kernel.runs[task].contexts.messages(Context(head, head, ()))
+        """Return the messages of a context that a task held here has.
+
+        Raises:
+            VisitOver: the node has let go of the task.
+        """
+        run = self.node.kernel.runs.get(task)
+        if run is None:
+            raise VisitOver
+        return await run.contexts.messages(Context(head, head, ()))
 
     def look_for_model(self, model: str) -> None:
         """Refuse a model that is not configured, before anything is journaled.
@@ -129,7 +137,7 @@ class Door:
 
     # Where a task stands
 
-    async def _wake(self, task: Id) -> None:
+    async def _wake(self, task: Id, incarnation: int) -> None:
         """Have a task that nobody holds taken; refuse where it takes no calls.
 
         Raises:
@@ -141,21 +149,29 @@ class Door:
         if row.state.ended:
             raise Refusal(410, "task_ended", f"task `{show_id(task)}` has {row.state}", "create another task")
         if row.state is State.PARKED:
-            await self._wake_parked(row)
+            await self._wake_parked(row, incarnation)
         elif row.state in (State.RUNNING, State.CANCELLING) and row.node != self.node.id:
             await self._look_elsewhere(row)
         elif row.state is State.CANCELLING:
             raise Refusal(403, "task_cancelled", f"task `{show_id(task)}` is being cancelled", "end the program")
         self.node.kernel.poke()
 
-    async def _wake_parked(self, row: TaskRow) -> None:
-        if row.reason == ParkReason.STALLED:
-            ledger = await self._orders.ledger(row.id)
-            if ledger.idle_adoptions < DEATHS_MAX:  # it was silent, not failing again and again
-                await self._orders.resume(row.id)
-                return
+    async def _wake_parked(self, row: TaskRow, incarnation: int) -> None:
+        if row.reason == ParkReason.STALLED and await self._was_silent(row.id):
+            current = await self.node.store.state(INCARNATION, incarnation_key(row.id))
+            if current is not None and current.version > incarnation:
+                raise _replaced(row.id, incarnation, current.version)
+            await self._orders.resume(row.id)
+            return
         hint = f"`comity tasks show {show_id(row.id)}` tells why and what to do"
         raise Refusal(403, "task_parked", f"task `{show_id(row.id)}` is parked: {row.reason}", hint)
+
+    async def _was_silent(self, task: Id) -> bool:
+        """Tell whether a task stalled since nothing was heard of its program: what broke otherwise breaks again."""
+        for entry in reversed(await self.node.store.load(task)):
+            if isinstance(moved := entry.read(), Moved):
+                return moved.detail.startswith(SILENCE)
+        return False
 
     async def _look_elsewhere(self, row: TaskRow) -> None:
         for node in await self.node.store.nodes():

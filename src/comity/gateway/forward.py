@@ -17,6 +17,8 @@ CONNECT_S = 2.0
 PAUSE_S = 0.25
 PATIENCE_S = 40.0
 """So long a node that holds a task is asked again, before the client is told to."""
+SILENCE_S = 240.0
+"""A node that is silent for so long is gone: each thing that one waits for in silence takes 40 s at most."""
 CONNECTIONS_MAX = 1_000
 _HOP_BY_HOP = frozenset(
     {
@@ -93,7 +95,7 @@ class Forwarder:
     def _open(self) -> httpx2.AsyncClient:
         if self._http is None:
             self._http = httpx2.AsyncClient(
-                timeout=httpx2.Timeout(None, connect=CONNECT_S),
+                timeout=httpx2.Timeout(None, connect=CONNECT_S, read=SILENCE_S),
                 limits=httpx2.Limits(max_connections=CONNECTIONS_MAX),
                 trust_env=False,
                 follow_redirects=False,

@@ -16,7 +16,7 @@ from comity.gateway.continuing import made_whole
 from comity.gateway.door import Door
 from comity.gateway.exchange import ClientLeft, Exchange, Header
 from comity.gateway.refusal import Elsewhere, Refusal
-from comity.gateway.reply import Reply, StreamBroken
+from comity.gateway.reply import Reply, StreamBroken, VisitOver
 from comity.journal.call import Delivered, Status
 from comity.journal.wire import SSE, Answer, read_answer
 from comity.models.format import RequestParts, WireFormat
@@ -86,8 +86,10 @@ class _Thinking:
                 whole = await made_whole(visit, self._wire, parts)
                 question = thought_of(visit, self._wire, whole, exchange)
                 visit.warn_of(whole)
-                await self._reply(await visit.ask(question), parts)
+                await self._reply(await exchange.wait(visit.ask(question)), parts)
                 is_answered = True
+            except VisitOver:
+                continue  # the node let go of the task, or begins another visit
             except Elsewhere as elsewhere:
                 if exchange.has_begun:
                     raise ClientLeft from None  # without its end the client asks again, and gets the whole

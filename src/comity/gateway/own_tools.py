@@ -121,8 +121,12 @@ def _child_of(agent: str) -> Callable[[Any], Any]:
 
 
 def _budget(given: Args) -> dict[str, Any]:
-    """Return a budget as the kernel keeps it: money in millionths of a dollar."""
+    """Return a budget as the kernel keeps it: money in millionths of a dollar, counts as integers (7.0 is one)."""
     budget = {name: value for name, value in given.items() if name != "usd"}
+    if "tokens" in budget:
+        budget["tokens"] = int(budget["tokens"])
+    if "calls" in budget:
+        budget["calls"] = {name: int(limit) for name, limit in budget["calls"].items()}
     return {**budget, "usd_micro": round(given["usd"] * 1_000_000)} if "usd" in given else budget
 
 

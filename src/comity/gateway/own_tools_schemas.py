@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from comity.core.limits import NAME_CHARS_MAX
+from comity.core.limits import NAME_CHARS_MAX, TOKENS_MAX
 from comity.gateway import deliberation
 from comity.journal.spec import AgentSpec
 
@@ -14,6 +14,9 @@ SPAWN = "comity_spawn"
 PROGRESS = "comity_progress"
 ASK_HUMAN = "comity_ask_human"
 FINISH = "comity_finish"
+
+SECONDS_MAX = 10**12
+USD_MAX = 10**9
 
 
 class OwnTool(NamedTuple):
@@ -39,7 +42,7 @@ def _text(description: str) -> dict[str, Any]:
 
 
 def _seconds(description: str) -> dict[str, Any]:
-    return {"type": "number", "minimum": 0, "description": description}
+    return {"type": "number", "minimum": 0, "maximum": SECONDS_MAX, "description": description}
 
 
 _TEXTS = {"type": "array", "items": {"type": "string"}}
@@ -161,7 +164,7 @@ _TOOLS = (
 
 
 def _spawn(agents: tuple[str, ...]) -> OwnTool:
-    limit = {"type": "integer", "minimum": 0}
+    limit = {"type": "integer", "minimum": 0, "maximum": TOKENS_MAX}
     return OwnTool(
         SPAWN,
         "Start another agent on a goal. It may do at most what you may, and its budget is carved out of yours. You "
@@ -176,7 +179,7 @@ def _spawn(agents: tuple[str, ...]) -> OwnTool:
                 **_object(
                     [],
                     tokens=limit,
-                    usd=_seconds("US dollars."),
+                    usd={**_seconds("US dollars."), "maximum": USD_MAX},
                     wall_s=_seconds("Seconds."),
                     calls={"type": "object", "additionalProperties": limit, "description": "Calls by effect class."},
                 ),

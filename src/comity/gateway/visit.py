@@ -33,6 +33,9 @@ from comity.models.stream import Thought
 OWN_TOOLS = ("comity_decide", "comity_wait", "comity_spawn", "comity_progress", "comity_ask_human", "comity_finish")
 """Comity's own tools, which every program is offered."""
 
+SILENCE = "nothing was heard of the program"
+"""How the reason of a task begins that stalled by its program's silence."""
+
 
 class Host(Protocol):
     """What a visit needs of its door."""
@@ -306,7 +309,7 @@ class Visit:
         clock = self._host.clock
         while (left_s := self._heard_s + stalled_after_s - clock.monotonic_s()) > 0 or self.waiting:
             await clock.sleep(max(left_s, 1.0))
-        self._on_step(Stepped(self._consumed, stalled=f"nothing was heard of the program for {stalled_after_s:g} s"))
+        self._on_step(Stepped(self._consumed, stalled=f"{SILENCE} for {stalled_after_s:g} s"))
 
     def __repr__(self) -> str:
         """Name task and incarnation."""

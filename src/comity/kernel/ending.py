@@ -14,7 +14,7 @@ from comity.journal.spec import Effect
 from comity.journal.task import ParkReason, State, Wake
 from comity.journal.unit import Guard, InboxSeen, Message, OperatorSubject, Transition, Unit, Wakes
 from comity.journal.verdict import Park
-from comity.kernel import budget, session, waits
+from comity.kernel import budget, outside, session, waits
 from comity.kernel.doubt import compensate, settled_by_evidence, settled_by_person
 from comity.kernel.journal import Item, With
 from comity.kernel.ledger import Record
@@ -35,13 +35,19 @@ async def finish(run: Run) -> None:
     while True:
         writes, new = await session.extended(run, finished.session if ok else ())
         extra = With(
+            outside.guards(run),
             state=(*writes, *waits.withdrawn(run)),
             sends=_to_parent(run, body, finished.result),
             segments=(*segments, *new),
             transition=Transition(state, finished.code, incarnation=run.ledger.incarnation),
         )
-        if await run.journal.append([("", Kind.TASK, body)], extra) is None:
+        failed = await run.journal.append([("", Kind.TASK, body)], extra)
+        if failed is None:
             break
+        if outside.is_replaced(failed):
+            run.finished = None  # another program's word: the task is its successor's
+            run.mail()
+            return
     if finished.traceback:
         run.kernel.log(finished.traceback, run.row.id)
     run.leave_as(state, finished.code)

@@ -78,7 +78,7 @@ async def _write(passage: Passage, key: str, act: once.Act | None) -> Verdict | 
             _release(passage, "the business key is taken")
             return await _taken(passage, act, found)
         _release(passage, "a guard failed")
-        if isinstance(failed.guard, StateIs) and failed.guard.namespace == outside.INCARNATION:
+        if outside.is_replaced(failed):
             run.mail()
             passage.is_replaced = True
             return None

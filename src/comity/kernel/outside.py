@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from comity.core.ids import Id
-from comity.journal.unit import StateIs
+from comity.journal.unit import GuardFailed, StateIs
 
 if TYPE_CHECKING:
     from comity.kernel.run import Run
@@ -30,3 +30,9 @@ def guards(run: Run) -> tuple[StateIs, ...]:
     if not run.is_outside:
         return ()
     return (StateIs(INCARNATION, incarnation_key(run.row.id), run.ledger.incarnation),)
+
+
+def is_replaced(failed: object) -> bool:
+    """Tell whether an append failed by what `guards` requires."""
+    guard = failed.guard if isinstance(failed, GuardFailed) else None
+    return isinstance(guard, StateIs) and guard.namespace == INCARNATION

@@ -18,7 +18,7 @@ from comity.journal.call import Attempt, CallKey, Kind, Status
 from comity.journal.entry import Attempted, Outcome, Problem, Verified
 from comity.journal.segment import NOTHING, Payload, Segment
 from comity.journal.unit import Message, StateWrite
-from comity.kernel import children, evidence, once, waiters
+from comity.kernel import children, evidence, once, outside, waiters
 from comity.kernel.journal import With, Withheld
 from comity.kernel.passage import Passage
 
@@ -111,13 +111,17 @@ def _passed(answer: object) -> tuple[bool, str]:
 async def _settle_asked(passage: Passage, outcome: Outcome, attempt: Attempt, segments: tuple[Segment, ...]) -> None:
     run = passage.run
     if passage.call.kind == Kind.SPAWN:
-        extra = With((run.kernel.stops.guard,), spawns=children.made(passage, attempt), segments=segments)
+        guards = (run.kernel.stops.guard, *outside.guards(run))
+        extra = With(guards, spawns=children.made(passage, attempt), segments=segments)
         item = (passage.asked.branch, Kind.SPAWN, outcome)
         failed = await run.journal.append([item], extra, lambda: children.over_budget(passage))
         if isinstance(failed, Withheld):
             if passage.is_dropped:
                 return
             run.ask_to_park(failed.verdict.reason, failed.verdict.detail)
+            return
+        if outside.is_replaced(failed):
+            run.mail()
             return
         if failed is not None:
             await run.kernel.refresh_stops()

@@ -44,7 +44,8 @@ async def begin(passage: Passage) -> None:
 
 def _after_us(run: Run, seconds: float) -> int:
     now_us = run.kernel.clock.wall_us()
-    return now_us + int(min(seconds * 1e6, NEVER_US - now_us))
+    left_us = NEVER_US - now_us
+    return now_us + (left_us if seconds >= left_us / 1e6 else int(seconds * 1e6))
 
 
 async def _ask(passage: Passage, waiting: Waiting, args: dict[str, object]) -> None:

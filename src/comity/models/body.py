@@ -14,6 +14,7 @@ import msgspec
 
 from comity.core.codec import Digest, digest, parse
 from comity.core.errors import UsageError
+from comity.core.limits import TOKENS_MAX
 
 T = TypeVar("T")
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -125,10 +126,10 @@ def flag(found: dict[str, Any], name: str) -> bool:
 
 
 def count(found: dict[str, Any], name: str) -> int | None:
-    """Return a field that is a whole number of at least 1, None where it is absent or null."""
+    """Return a field that is a whole number from 1 to `TOKENS_MAX`, None where it is absent or null."""
     value = found.get(name)
-    if value is not None and (type(value) is not int or value < 1):
-        raise bad(name, "a whole number of at least 1", value)
+    if value is not None and (type(value) is not int or not 1 <= value <= TOKENS_MAX):
+        raise bad(name, f"a whole number from 1 to {TOKENS_MAX}", value)
     return value
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from comity.core.codec import parse
 from comity.core.errors import UsageError
+from comity.core.limits import TOKENS_MAX
 from comity.models.body import spelled
 from comity.models.failure import broken
 from comity.models.sse import EventReader, StreamEvent
@@ -164,7 +165,7 @@ def proposal(name: str, arguments: str, id: str) -> Proposal:
 def tokens(tokens_in: Any, tokens_out: Any) -> tuple[int, int] | None:
     """Return the counts where both are such."""
     for value in (tokens_in, tokens_out):
-        if type(value) is not int or value < 0:
+        if type(value) is not int or not 0 <= value <= TOKENS_MAX:
             return None
     return tokens_in, tokens_out
 

@@ -97,3 +97,26 @@ async def test_a_node_that_is_gone_is_asked_again_until_patience_ends(is_patient
     await clock.advance(1)
     await asyncio.wait_for(client.task, 10)
     await forwarder.aclose()
+
+
+async def test_a_node_that_says_nothing_for_long_is_taken_for_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("comity.gateway.forward.SILENCE_S", 0.05)
+    monkeypatch.setattr("comity.gateway.forward.PATIENCE_S", 0.5)
+    clock = FakeClock()
+    forwarder = Forwarder(clock)
+    writers: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _reader, writer: writers.append(writer), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    client = Client(passing(forwarder, clock, f"http://127.0.0.1:{port}"), "/mcp", b"{}", {})
+    for _ in range(250):
+        await clock.advance(0.1)
+        await asyncio.wait({client.task}, timeout=0.02)
+        if client.task.done():
+            break
+    assert client.task.done()
+    assert await client.whole() == {"code": "task_moving"}
+    await forwarder.aclose()
+    silent.close()
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()

@@ -74,7 +74,8 @@ class PlayedModel:
     asked: list[ModelRequest] = field(default_factory=list)
     names: tuple[str, ...] = ("m",)
     held: asyncio.Event | None = None
-    """Where set, a stream waits for it before its last two events."""
+    """Where set, a stream waits for it before its last two events, and before the event of number `held_at`."""
+    held_at: int = -1
 
     def limits(self, model: str) -> ModelLimits | None:
         return ModelLimits(1_000) if model in self.names else None
@@ -85,7 +86,9 @@ class PlayedModel:
         if isinstance(answer, ComityError):
             raise answer
         if isinstance(answer, list):
-            for event in answer[:-2]:
+            for number, event in enumerate(answer[:-2]):
+                if self.held is not None and number == self.held_at:
+                    await self.held.wait()
                 yield Delta(raw=event)
             if self.held is not None:
                 await self.held.wait()

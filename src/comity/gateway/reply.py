@@ -24,9 +24,13 @@ class StreamBroken(Exception):
 
 
 class Pending:
-    """One call of a visit, from its asking on: raw pieces as they come, then the outcome."""
+    """One call of a visit, from its asking on: raw pieces as they come, then the outcome.
 
-    def __init__(self, key: CallKey, args: bytes, delivered: Delivered | None = None) -> None:
+    A call that was under way when the visit began is told by its outcome alone (`is_live` False): the first pieces of
+    its answer went to a visit before, and what comes now may begin in the middle.
+    """
+
+    def __init__(self, key: CallKey, args: bytes, delivered: Delivered | None = None, *, is_live: bool = True) -> None:
         """Wait for the outcome of `key`, which was asked with `args`, or have it."""
         thought = read_thought(args) if key.kind == Kind.MODEL else None
         self.key = key
@@ -36,10 +40,13 @@ class Pending:
         self.attempt = 0
         self.delivered = delivered
         self.is_over = False
+        self._is_live = is_live
         self._changed = asyncio.Event()
 
     def piece(self, attempt: int, raw: bytes) -> None:
         """Take a piece of the answer; one of another attempt begins it anew."""
+        if not self._is_live:
+            return
         if attempt != self.attempt:
             self.attempt, self.raw = attempt, bytearray()
         self.raw += raw

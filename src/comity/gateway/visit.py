@@ -246,7 +246,7 @@ class Visit:
                 start.history, start.incarnation, terms, self._heard_s, keys=keys, is_resumed=start.is_resumed
             )
         for item in start.history:
-            pending = Pending(key_of(item), item.args, item.delivered)
+            pending = Pending(key_of(item), item.args, item.delivered, is_live=False)
             self.calls[pending.key] = pending
             if item.delivered is not None:
                 self.heads.add(item.head)

@@ -17,6 +17,7 @@ from comity.journal.task import State
 from comity.journal.wire import Answer, read_answer
 from comity.kernel.fork import Changes
 from comity.runtime.account import read_account
+from comity.testing.waiting import wait_until
 from gate_stage import GateStage, asking, chat, streamed
 
 
@@ -137,6 +138,26 @@ async def test_a_client_that_gave_up_finds_its_answer_when_it_asks_again() -> No
         await retry.until(b'"a"')
         stage.model.held.set()
         assert await retry.whole() == b"".join(streamed("a", "b"))
+    assert len(stage.model.asked) == 1
+
+
+async def test_a_program_restarted_in_the_middle_of_a_stream_gets_the_whole_of_it() -> None:
+    stage = GateStage()
+    stage.model.held, stage.model.held_at = asyncio.Event(), 1
+
+    async def play(_request: ModelRequest) -> list[bytes]:
+        return streamed("a", "b")
+
+    stage.model.play = play
+    task = await stage.create()
+    async with stage.node() as gate:
+        client = gate.post(await gate.adopt(task), asking("hi", stream=True))
+        await client.until(b'"a"')
+        client.leave()
+        again = gate.post(await gate.adopt(task, renew=True), asking("hi", stream=True))
+        await wait_until(lambda: gate.door._visits[task].incarnation == 2 and gate.door._visits[task].waiting)
+        stage.model.held.set()
+        assert await gate.told(again) == b"".join(streamed("a", "b"))
     assert len(stage.model.asked) == 1
 
 

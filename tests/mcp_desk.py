@@ -35,6 +35,9 @@ class Register:
         self.refuses: Attempt | None = None
         self.seen: list[Descriptor | None] = []
 
+    async def is_known(self, server: str, identity: str) -> bool:
+        return False
+
     async def listed(self, server: str, identity: str, descriptors: Sequence[Descriptor]) -> None:
         self.offered.append((identity, descriptors))
 

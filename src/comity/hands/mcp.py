@@ -59,11 +59,13 @@ class McpHand:
         self._running: dict[Permit, _Errand] = {}
 
     async def start(self, wait_s: float = 0.0) -> None:
-        """Begin to connect; return when each upstream is up or is known to be away, at the latest after `wait_s`."""
-        for link in self._links.values():
+        """Begin to connect. An upstream never reached before, whose tools nobody knows, is waited for `wait_s`."""
+        links = list(self._links.values())
+        for link in links:
             link.start()
         until_s = self._clock.monotonic_s() + wait_s
-        await asyncio.gather(*(link.live(until_s) for link in self._links.values()))
+        new = [link for link in links if not await self._register.is_known(link.name, link.identity)]
+        await asyncio.gather(*(link.live(until_s) for link in new))
 
     async def close(self) -> None:
         """End all connections, and the servers that are processes of ours."""

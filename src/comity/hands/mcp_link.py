@@ -66,6 +66,10 @@ class Way(Protocol):
 class Register(Protocol):
     """Who keeps what upstreams offer, and says which calls may be made: `Catalog`."""
 
+    async def is_known(self, server: str, identity: str) -> bool:
+        """Tell whether the upstream was ever reached as it is configured."""
+        ...
+
     async def listed(self, server: str, identity: str, descriptors: Sequence[Descriptor]) -> None:
         """Take note of what an upstream offers now."""
         ...

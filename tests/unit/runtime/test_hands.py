@@ -7,10 +7,13 @@ import os
 import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from comity.core.codec import canonical, decode
-from comity.journal.call import Permit
+from comity.journal.call import Attempt, Call, Permit
+from comity.journal.spec import ToolSpec
+from comity.runtime.hands import HandsByTool
 from comity.testing.waiting import wait_until
 from staging import CLOCK, Stage, is_gone, new_task, permit, staged, write
 
@@ -294,3 +297,59 @@ async def test_a_call_whose_hand_cannot_start_has_not_happened(tmp_path: Path) -
         attempt = await stage.perform("act")
         assert attempt.end == "failed"
         assert "shop.py:1" in attempt.error
+
+
+async def test_a_task_has_a_hand_for_each_file_whose_tools_it_uses(tmp_path: Path) -> None:
+    more = write(
+        tmp_path / "more.py", '@tool(effect="read")\ndef where() -> list:\n    return [__name__, os.getpid()]\n'
+    )
+    async with staged(write(tmp_path / "clerk.py", TOOLS)) as stage:
+        (where,) = [spec for spec in (await stage.zygotes.describe(more)).tools if spec.name == "where"]
+        task, call = new_task(), Call("", "tool", "where", 0, b"{}")
+        own = decode((await stage.perform("whoami", with_permit=permit(task))).value)[0]
+        spec = msgspec.structs.replace(where, file=more)
+        found = await stage.hands.perform(permit(task, 2), call, spec, lambda *_: None)
+        name, pid = decode(found.value)
+        assert "more" in name
+        assert pid != own
+        again = await stage.hands.perform(permit(task, 3), call, spec, lambda *_: None)
+        assert decode(again.value)[1] == pid
+        assert decode((await stage.perform("whoami", with_permit=permit(task, 4))).value)[0] == own
+        stage.hands.release(task)
+        await wait_until(lambda: is_gone(pid) and is_gone(own))
+
+
+class Played:
+    """A hand that says who it is."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.heard: list[object] = []
+
+    async def perform(self, permit: Permit, call: Call, tool: ToolSpec, on_progress: object) -> Attempt:
+        return Attempt("done", canonical(self.name))
+
+    async def cancel(self, permit: Permit) -> None:
+        self.heard.append(permit)
+
+    def release(self, task: bytes) -> None:
+        self.heard.append(task)
+
+
+async def test_each_tool_is_performed_where_it_is() -> None:
+    inside, upstreams = Played("inside"), Played("upstreams")
+    hands = HandsByTool(inside)
+    mine = permit(new_task())
+    call = Call("", "tool", "crm.book", 0, b"{}")
+
+    async def by(**spec: str) -> Attempt:
+        return await hands.perform(mine, call, ToolSpec("crm.book", **spec), lambda *_: None)
+
+    assert (await by(server="crm")).code == "no_such_upstream"
+    hands.upstreams = upstreams
+    assert decode((await by(server="crm")).value) == "upstreams"
+    assert decode((await by(file="tools.py")).value) == "inside"
+    assert decode((await by()).value) == "inside"
+    await hands.cancel(mine)
+    hands.release(mine.task)
+    assert inside.heard == upstreams.heard == [mine, mine.task]

@@ -94,7 +94,7 @@ def targets_of(machine: Machine, other: Run, abstract: str) -> dict[str, Any]:
         "files": [*map(str, state.glob("*.db*")), str(machine.home / ".config" / "comity" / "comity.toml")],
         "folders": [str(state), str(machine.home / ".config" / "comity")],
         "victims": [str(state / "victim")],
-        "kept": [comity.__file__],
+        "kept": [comity.__file__] if os.access(comity.__file__, os.W_OK) else [],
         "pids": {
             "neighbour": program_of(other),
             "neighbour's supervisor": other.process.pid,
@@ -123,7 +123,7 @@ def assert_robbed(report: dict[str, str]) -> None:
     missed = {
         name: said for name, said in missed.items() if "not supported" not in said and "not available" not in said
     }
-    assert not missed, json.dumps(report, indent=1)
+    assert not missed
 
 
 async def test_a_hostile_program_gets_at_nothing_that_is_not_its_own(machine: Machine, abstract: str) -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from comity.cli.api import Given, Handle
 from comity.core.clock import Clock, SystemClock
 from comity.core.entropy import Entropy, SystemEntropy
-from comity.core.errors import UsageError
 from comity.core.ids import parse_id
 from comity.journal.ports import Store
 from comity.journal.spec import AgentSpec, Program
 from comity.runtime.config import Config
 from comity.runtime.programs import StoredPrograms
-from comity.server.asking import Ask, Principal
+from comity.server.asking import Ask, Principal, misfit
 from comity.server.documents import EntryDocument
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ async def store_api(store: Store, config: Config, who: str, *, has_tools: bool) 
         await site.close()
 
 
-def _checked(what: str, value: Any) -> Any:
+def _checked(what: Literal["query", "body"], value: Any) -> Any:
     """Return a query or a body as a server would read it.
 
     Raises:
@@ -126,5 +125,4 @@ def _checked(what: str, value: Any) -> Any:
     try:
         return msgspec.convert(msgspec.to_builtins(value), type(value))
     except msgspec.ValidationError as error:
-        text = str(error)
-        raise UsageError(f"bad_{what}", text[:1].lower() + text[1:]) from None
+        raise misfit(what, error) from None

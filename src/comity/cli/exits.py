@@ -32,7 +32,7 @@ MEANING = {
     Exit.USAGE: "the command, the configuration or an agent file is wrong",
     Exit.NOT_FOUND: "what was named is not there",
     Exit.PARKED: "the task is parked or asks: it needs a person",
-    Exit.STORE: "the store cannot be used",
+    Exit.STORE: "the store or the server cannot be used",
     Exit.STOPPED: "the task was stopped or cancelled",
     Exit.BUG: "Comity itself is wrong; --debug shows where",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
@@ -58,14 +58,18 @@ _NOT_THERE = frozenset(
 )
 
 
+_NOT_REACHED = frozenset({"no_server", "cut_off", "foreign_answer"})
+_WRONG_TOKEN = frozenset({"expired_token", "no_token", "not_yours", "unknown_token"})
+
+
 def exit_of(error: ComityError) -> Exit:
     """Return the exit code of a command that ended with `error`."""
     if error.code in _NOT_THERE:
         return Exit.NOT_FOUND
-    if isinstance(error, StoreError):
-        return Exit.STORE
-    if isinstance(error, UsageError):
+    if isinstance(error, UsageError) or error.code in _WRONG_TOKEN:
         return Exit.USAGE
+    if isinstance(error, StoreError) or error.code in _NOT_REACHED:
+        return Exit.STORE
     return Exit.FAILED
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+import msgspec
 
 from comity.core.clock import Clock
 from comity.core.entropy import Entropy
+from comity.core.errors import UsageError
 from comity.core.ids import Id, parse_id
 from comity.journal.ports import Programs, Store
 from comity.runtime.orders import Orders
@@ -86,3 +89,10 @@ class Ask:
         """Return the node that serves, where the operation is about that."""
         assert self.api is not None, "a command does not ask itself how it serves"
         return self.api
+
+
+def misfit(what: Literal["query", "body"], error: msgspec.ValidationError) -> UsageError:
+    """Return the error of a query or body that is not as its type says."""
+    text = str(error)
+    hint = "`/api/v1/openapi.json` says what it takes"
+    return UsageError(f"bad_{what}", text[:1].lower() + text[1:], hint=hint)

@@ -17,7 +17,7 @@ from comity.core.codec import parse
 from comity.core.errors import ComityError, UsageError
 from comity.core.ids import Id, parse_id
 from comity.runtime.node import Node
-from comity.server.asking import Ask
+from comity.server.asking import Ask, misfit
 from comity.server.auth import NOBODY, Gatekeeper, TaskTokens
 from comity.server.problem import problem_response
 
@@ -126,7 +126,7 @@ def read_query(kind: type[T], pairs: Iterable[tuple[str, str]]) -> T:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError("bad_query", _told(error), hint=f"`{ROOT}/openapi.json` lists the parameters") from None
+        raise misfit("query", error) from None
 
 
 def read_body(kind: type[T], data: bytes) -> T:
@@ -139,7 +139,7 @@ def read_body(kind: type[T], data: bytes) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise UsageError("bad_body", _told(error), hint=f"`{ROOT}/openapi.json` says what it takes") from None
+        raise misfit("body", error) from None
 
 
 def base_url(headers: Headers, scheme: str, *, is_behind_proxy: bool) -> str:
@@ -207,8 +207,3 @@ def _whole(value: Any, kind: msgspec.inspect.Type) -> Any:
 
 def _is_list(kind: Any) -> bool:
     return isinstance(msgspec.inspect.type_info(kind), msgspec.inspect.VarTupleType | msgspec.inspect.ListType)
-
-
-def _told(error: msgspec.ValidationError) -> str:
-    text = str(error)
-    return text[:1].lower() + text[1:]

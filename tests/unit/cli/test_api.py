@@ -1,0 +1,285 @@
+"""Every command that asks the API answers the same on the store and by a server: words, document, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comity.cli.exits import Exit
+from comity.runtime.config import load_config
+from comity.runtime.node import Node
+from comity.server.assembly import server_of
+from comity.server.auth import Operators
+from comity.server.listening import listen
+from comity.stores.open import open_store
+
+BOOK = """
+from comity import tool
+
+
+@tool(effect="irreversible", once=["seat"])
+def book(seat: str) -> str:
+    \"\"\"Book a seat.\"\"\"
+    return seat
+"""
+ASKED = [
+    "tasks ls",
+    "tasks ls --state parked --state waiting",
+    "tasks ls --agent nobody",
+    "tasks ls --session ada --limit 1",
+    "tasks ls --limit 2",
+    "tasks show {done}",
+    "tasks show {dear}",
+    "tasks show {doubt}",
+    "tasks show {ask}",
+    "tasks show {fail}",
+    "tasks tail {done}",
+    "tasks tail {doubt} --from 3",
+    "tasks tail {done} -f",
+    "tasks diff {done} {dear}",
+    "tasks diff {done} {done}",
+    "sessions ls",
+    "sessions ls --tenant nobody",
+    "sessions show ada",
+    "sessions show ada --last 1",
+    "questions ls",
+    "agents ls",
+    "tools ls",
+    "stop --list",
+]
+ORDERED = [
+    "tasks cancel {ask}",
+    "tasks pause {ask}",
+    "tasks resume {doubt} --budget usd=2,calls.irreversible=3",
+    "tasks retry {fail} --redo",
+    "tasks resolve {doubt} 3 --happened --result 7 --note looked",
+    "tasks resolve {doubt} 3 --not-happened",
+    "tasks signal {ask} approved 7 --key once",
+    "tasks fork {done}",
+    "tasks fork {done} --at 2",
+    "tasks fork {done} --goal dear",
+    "tasks fork {done} --at 2 --live --yes",
+    "questions answer {ask} yes",
+    "stop agent:clerk",
+    "stop task:{ask} --no-wait",
+    "stop session:a/b",
+]
+REFUSED = [
+    "tasks show 00000000-0000-7000-8000-000000000000",
+    "tasks show ffffffff",
+    "tasks show x",
+    "tasks tail 00000000-0000-7000-8000-000000000000",
+    "tasks tail 00000000-0000-7000-8000-000000000000 -f",
+    "tasks cancel {done}",
+    "tasks resume {done}",
+    "tasks resume {doubt} --budget wall_s=0",
+    "tasks retry {done} --redo",
+    "tasks resolve {doubt} 99 --again",
+    "tasks signal {done} go",
+    "tasks diff {done}",
+    "tasks fork {done} --at 99",
+    "tasks fork {done} --at 2 --live",
+    "questions answer {ask} maybe",
+    "questions answer {done} yes",
+    "sessions show bob",
+    "sessions show ada/b",
+    "stop planet",
+    "stop task:ffffffff",
+    "stop agent:clerk --lift",
+]
+
+
+class Both:
+    """The same store twice, one of them behind a server; `same` runs a command line on each."""
+
+    def __init__(self, comity: Any, tasks: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.comity = comity
+        self.tasks = tasks
+        self.folder = folder
+        self.monkeypatch = monkeypatch
+        self.server: dict[str, str] = {}
+
+    def run(self, line: str, *more: str, by_server: bool) -> tuple[int, str, str]:
+        words = [word.format(**self.tasks) for word in line.split()]
+        with self.monkeypatch.context() as patch:
+            patch.setenv("COMITY_HOME", str(self.folder / "home"))
+            if by_server:
+                patch.setenv("COMITY_HOME", str(self.folder / "nowhere"))
+                for name, value in self.server.items():
+                    patch.setenv(name, value)
+            result = self.comity(*words, *more)
+        return result.exit_code, self.plain(result.stdout), self.plain(result.stderr)
+
+    def same(self, line: str, *more: str) -> tuple[int, str, str]:
+        """Return what both ways gave."""
+        here, there = (self.run(line, *more, by_server=by_server) for by_server in (False, True))
+        assert here == there
+        return here
+
+    def plain(self, text: str) -> str:
+        """Return text without what differs between any two runs: new ids, moments, spans of time."""
+        known = set(self.tasks.values())
+        new = [
+            found for found in re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) if found not in known
+        ]
+        for found in new:
+            text = text.replace(found, "NEW")
+        shorts = {task[-8:] for task in known}
+        text = re.sub(r"\b[0-9a-f]{8}\b", lambda found: found[0] if found[0] in shorts else "SHORT", text)
+        text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+Z)?", "MOMENT", text)
+        return re.sub(r"\b\d+ (ms|s|min)( \d+ s)?\b", "SPAN", text)
+
+
+@pytest.fixture
+def both(comity: Any, tasks: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
+    shutil.copytree(folder / "home", folder / "served")
+    found = Both(comity, tasks, folder, monkeypatch)
+    with serving(folder / "served") as found.server:
+        yield found
+
+
+@contextmanager
+def serving(home: Path, **settings: str) -> Iterator[dict[str, str]]:
+    """Serve a store from a thread of its own; give the variables that name the server."""
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+    named: dict[str, str] = {}
+    ending = asyncio.Event()
+
+    async def serve() -> None:
+        config = load_config({"COMITY_HOME": str(home), "HOME": str(home), "COMITY_SERVER__PORT": "0", **settings})
+        store = open_store(config.sections.store.url)
+        await store.open()
+        node = Node(config, store, {})
+        await node.catalog.start()
+        operators = Operators(store, node.clock, node.entropy)
+        server = await server_of(node, listen(config.sections.server), operators)
+        await server.start()
+        named.update(COMITY_SERVER=server.url, COMITY_TOKEN=await operators.new(getpass.getuser()))
+        ready.set()
+        await ending.wait()
+        await server.close()
+        await node.close()
+        await store.close()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield named
+    finally:
+        loop.call_soon_threadsafe(ending.set)
+        thread.join(20)
+        loop.close()
+
+
+def test_what_is_asked_is_answered_the_same_both_ways(both: Both) -> None:
+    for line in ASKED:
+        code, stdout, _ = both.same(line)
+        assert code in (Exit.OK, Exit.FAILED)
+        assert stdout
+        if " -f" not in line:
+            json.loads(both.same(line, "--json")[1])
+
+
+def test_what_is_ordered_is_answered_the_same_both_ways(both: Both) -> None:
+    for line in ORDERED:
+        code, stdout, _ = both.same(line)
+        assert (code, bool(stdout)) == (Exit.OK, True), line
+        if not line.startswith(("questions answer", "tasks retry")):
+            assert json.loads(both.same(line, "--json")[1])
+
+
+@pytest.mark.parametrize("lines", [REFUSED[::2], REFUSED[1::2]])
+def test_what_is_refused_is_refused_the_same_both_ways(both: Both, lines: list[str]) -> None:
+    for line in lines:
+        code, stdout, stderr = both.same(line)
+        assert code in (Exit.USAGE, Exit.NOT_FOUND), line
+        assert stdout == ""
+        assert "error: " in stderr
+
+
+def test_tools_are_listed_and_shown_the_same_both_ways(
+    comity: Any, tasks: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "book.py"
+    file.write_text(BOOK, encoding="utf-8")
+    monkeypatch.setenv("COMITY_SERVER__TOOL_FILES", json.dumps([str(file)]))
+    both = Both(comity, tasks, folder, monkeypatch)
+    shutil.copytree(folder / "home", folder / "served")
+    with serving(folder / "served", COMITY_SERVER__TOOL_FILES=json.dumps([str(file)])) as both.server:
+        assert "book" in both.same("tools ls")[1]
+        both.same("tools show book", "--json")
+        assert both.same("tools accept book")[0] == Exit.USAGE
+        assert both.same("tools show nothing")[0] == Exit.NOT_FOUND
+
+
+def test_stops_are_listed_and_lifted_the_same_both_ways(both: Both) -> None:
+    both.same("stop agent:clerk")
+    assert "agent:clerk" in both.same("stop --list")[1]
+    both.same("tasks show {doubt}")
+    both.same("stop agent:clerk --lift", "--json")
+    assert "nothing is stopped" in both.same("stop --list")[1]
+
+
+def test_pages_follow_each_other_the_same_both_ways(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("comity.cli.api.PAGE", 2)
+    assert len(json.loads(both.same("tasks ls --limit 5", "--json")[1])["tasks"]) == 5
+    assert json.loads(both.same("tasks ls --limit 4", "--json")[1])["has_more"]
+    entries = json.loads(both.same("tasks tail {done}", "--json")[1])["entries"]
+    assert [item["seq"] for item in entries] == list(range(1, len(entries) + 1))
+
+
+def test_a_store_that_is_named_goes_before_a_server_from_the_environment(both: Both) -> None:
+    store = f"sqlite:///{both.folder / 'home' / 'comity.db'}"
+    both.run("tasks cancel {ask}", by_server=True)
+    result = both.run("stop --list", "--store", store, by_server=True)
+    assert result[0] == Exit.OK
+    code, _, stderr = both.run("tasks ls", "--store", store, "--server", "http://127.0.0.1:1", by_server=False)
+    assert (code, "two places" in stderr) == (Exit.USAGE, True)
+
+
+def test_completion_asks_the_server_too(both: Both) -> None:
+    with both.monkeypatch.context() as patch:
+        patch.setenv("COMITY_HOME", str(both.folder / "nowhere"))
+        for name, value in both.server.items():
+            patch.setenv(name, value)
+        patch.setenv("_COMITY_COMPLETE", "bash_complete")
+        patch.setenv("COMP_WORDS", "comity tasks show ")
+        patch.setenv("COMP_CWORD", "3")
+        shown = both.comity().stdout
+    assert all(task[-8:] in shown for task in both.tasks.values())
+
+
+@pytest.mark.parametrize(
+    ("environment", "words", "code", "error"),
+    [
+        ({}, ["--server", "http://127.0.0.1:1"], Exit.USAGE, "COMITY_TOKEN is not set"),
+        ({"COMITY_TOKEN": "co_x"}, ["--server", "http://127.0.0.1:1"], Exit.STORE, "no server answers"),
+        ({"COMITY_TOKEN": "co_x"}, ["--server", "planet"], Exit.USAGE, "is not the URL of a server"),
+        ({"COMITY_TOKEN": "co_x", "COMITY_SERVER": "http://127.0.0.1:1"}, [], Exit.STORE, "no server answers"),
+        ({"COMITY_TOKEN": "co_x"}, ["--server", "http://example.com"], Exit.USAGE, "in the clear"),
+    ],
+)
+def test_a_server_that_cannot_be_asked_is_told(
+    comity: Any, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], words: list[str], code: Exit, error: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    result = comity("tasks", "ls", *words)
+    assert (result.exit_code, error in result.stderr) == (code, True), result.stderr
+
+
+def test_a_wrong_token_is_told(both: Both) -> None:
+    both.server["COMITY_TOKEN"] = "co_wrong"
+    code, _, stderr = both.run("tasks ls", by_server=True)
+    assert (code, "the token is none of this server" in stderr) == (Exit.USAGE, True)

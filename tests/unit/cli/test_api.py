@@ -219,7 +219,7 @@ def test_tools_are_listed_and_shown_the_same_both_ways(
     with serving(folder / "served", COMITY_SERVER__TOOL_FILES=json.dumps([str(file)])) as both.server:
         assert "book" in both.same("tools ls")[1]
         both.same("tools show book", "--json")
-        assert both.same("tools accept book")[0] == Exit.USAGE
+        assert both.same("tools accept book")[0] == Exit.NOT_FOUND
         assert both.same("tools show nothing")[0] == Exit.NOT_FOUND
 
 

@@ -35,6 +35,7 @@ class ProgramTask:
         self.changed = asyncio.Event()
         self._ask = ask
         self._path = f"/tasks/{account.id}"
+        self._incarnation = 0
 
     @classmethod
     async def create(cls, ask: Asking, agent: str, body: dict[str, Any], key: str) -> ProgramTask:
@@ -96,7 +97,9 @@ class ProgramTask:
             UsageError: there is one before, and it is not to be renewed; or the task has ended.
         """
         body = {"renew": renew}
-        return await self._ask(lambda api: api.request("POST", f"{self._path}/adopt", AdoptDocument, body=body))
+        made = await self._ask(lambda api: api.request("POST", f"{self._path}/adopt", AdoptDocument, body=body))
+        self._incarnation = made.incarnation
+        return made
 
     async def resume(self, budget: dict[str, Any]) -> None:
         """Let it go on, where it is parked, with some limits set anew."""
@@ -107,8 +110,12 @@ class ProgramTask:
         await self._order("pause")
 
     async def finish(self, error: str = "") -> None:
-        """End it as its program did, unless that has ended it already."""
-        await self._order("finish", {"error": error} if error else {})
+        """End it as its program did, unless that has ended it already.
+
+        Raises:
+            ComityError: another program has taken its place; the task goes on with that.
+        """
+        await self._order("finish", {"error": error, "incarnation": self._incarnation})
 
     async def watch(self) -> None:
         """Keep `account` up to date and set `changed`, until the task has ended."""

@@ -21,7 +21,7 @@ from comity.journal.ports import NodeRow, Store, TaskFilter
 from comity.journal.segment import segment
 from comity.journal.spec import AgentSpec, Program
 from comity.journal.task import ParkReason, State, TaskRow
-from comity.journal.unit import GuardFailed, Message, OperatorSubject, StateWrite, Unit, Wakes
+from comity.journal.unit import GuardFailed, Message, OperatorSubject, StateIs, StateWrite, Unit, Wakes
 from comity.kernel import stops
 from comity.kernel.create import Options, goal_segments, new_task
 from comity.kernel.fork import Changes, could_happen_again, fork
@@ -200,9 +200,20 @@ class Orders:
             if not isinstance(answer, GuardFailed):
                 return number
 
-    async def finish(self, task: Id, result: Any = None, error: str = "") -> None:
-        """End the task of an outside program: it succeeded with `result`, or failed with `error`."""
-        await self._order(task, "finish", {"result": result, "error": error, "code": "program_failed" if error else ""})
+    async def finish(self, task: Id, result: Any = None, error: str = "", *, incarnation: int = 0) -> None:
+        """End the task of an outside program: it succeeded with `result`, or failed with `error`.
+
+        Raises:
+            UsageError: the task has ended; or the program of that `incarnation` (0: whichever) was replaced.
+        """
+        await self._open_row(task)
+        value = canonical({"result": result, "error": error, "code": "program_failed" if error else ""}, "finish")
+        message = Message(task, self._sender("finish"), "order", "finish", value, Wakes.PARKED)
+        guards = (StateIs(INCARNATION, incarnation_key(task), incarnation),) if incarnation else ()
+        (answer,) = await self._store.commit([Unit(OperatorSubject(self.who), guards=guards, sends=(message,))])
+        if isinstance(answer, GuardFailed):
+            text = f"incarnation {incarnation} of task `{show_id(task)}` was replaced"
+            raise UsageError("old_incarnation", text, hint="the task goes on with the program that took its place")
 
     async def retry(self, task: Id, how: Literal["redo", "rethink"]) -> None:
         """Let a failed task go on: `redo` its last call, or `rethink` from its last model call.
@@ -291,9 +302,12 @@ class Orders:
     async def _order(self, task: Id, name: str, value: dict[str, Any]) -> None:
         if name != "retry":
             await self._open_row(task)
-        sender = f"{self.who}:{name}:{self._entropy.take(8).hex()}"
+        sender = self._sender(name)
         wakes = Wakes.FAILED if name == "retry" else Wakes.PARKED
         await self._send(Message(task, sender, "order", name, canonical(value, name), wakes))
+
+    def _sender(self, name: str) -> str:
+        return f"{self.who}:{name}:{self._entropy.take(8).hex()}"
 
     async def _send(self, message: Message) -> None:
         await self._store.commit([Unit(OperatorSubject(self.who), sends=(message,))])

@@ -118,10 +118,14 @@ class AdoptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FinishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a program ended: with a `result`, or, where `error` says why, without one."""
+    """How a program ended: with a `result`, or, where `error` says why, without one.
+
+    `incarnation` tells which program: one that was replaced ends nothing. 0 is whichever is the task's.
+    """
 
     result: Any = None
     error: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
+    incarnation: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

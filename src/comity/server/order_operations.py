@@ -111,7 +111,7 @@ async def finish(ask: Ask) -> OrderDocument:
         hint = "leave one of the two out"
         raise UsageError("result_and_error", "a task ends with a `result` or with an `error`", hint=hint)
     row = await _outside(ask)
-    await ask.orders.finish(row.id, body.result, body.error)
+    await ask.orders.finish(row.id, body.result, body.error, incarnation=body.incarnation)
     return await _sent(ask, "finish")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from comity.core.errors import ComityError
+from comity.core.errors import ComityError, UsageError
 from comity.journal.call import Status
 from comity.journal.entry import Intent, Outcome, Progressed
 from comity.journal.ports import ModelRequest
@@ -363,3 +363,18 @@ async def test_a_fork_s_program_recalls_what_its_origin_s_program_did() -> None:
         await gate.told(gate.post(other, asking("one", "two")))
         await gate.told(gate.post(other, asking("one", "two", "three")))
     assert [len(request.messages) for request in stage.model.asked] == [1, 2, 3]
+
+
+async def test_a_program_that_was_replaced_cannot_end_the_task_of_its_successor() -> None:
+    stage = GateStage()
+    stage.model.play = hello
+    task = await stage.create()
+    async with stage.node() as gate:
+        await gate.adopt(task)
+        second = await gate.adopt(task, renew=True)
+        with pytest.raises(UsageError, match="incarnation 1 of task"):
+            await stage.orders.finish(task, error="it was told to go", incarnation=1)
+        await gate.post(second, asking("one")).whole()
+        await stage.orders.finish(task, incarnation=2)
+        gate.kernel.poke(task)
+        await gate.until(task, State.SUCCEEDED)

@@ -24,6 +24,9 @@ from comity.kernel.settle import once_writes, tell_late
 if TYPE_CHECKING:
     from comity.kernel.run import Run
 
+AGAIN_S = 0.5
+AGAIN_S_MAX = 30.0
+"""The pause before an idempotent call is made once more that has ended unknown again; it doubles with each."""
 THOUGHTS_MAX = 3
 """A model whose stream breaks so often in a row is not asked again: its agent is told."""
 
@@ -163,6 +166,8 @@ async def _same_key(passage: Passage) -> bool:
         return _to_a_person(
             passage, f"the provider forgets keys after {spec.key_window_s:g} s, {age_s:.0f} s have passed"
         )
+    if passage.tries > 1:
+        await run.kernel.clock.sleep(min(AGAIN_S * 2 ** (passage.tries - 2), AGAIN_S_MAX))
     body = Attempted(record.seq, record.attempt + 1, "idempotent: again with the same key")
     return await _allowed(passage, body, With(), starts=True)
 

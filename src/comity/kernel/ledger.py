@@ -59,6 +59,7 @@ class Record:
     meant: bool = False
     unknown: str = ""
     idle: bool = False
+    repeated: bool = False
     held: bool = False
     evidence: Evidence | None = None
     order: int = 0
@@ -307,7 +308,7 @@ class Ledger:
         if body.verdict == "again":
             record.generation = body.generation
             record.attempt += 1
-            record.compensated = record.idle = False
+            record.compensated = record.idle = record.repeated = False
             return
         self._release(record, NO_COST)
         if body.verdict == "happened":
@@ -403,9 +404,11 @@ class Ledger:
         self._settle(record, item.seq)
 
     def _attempted(self, _item: Entry, body: Attempted) -> None:
+        """Count an attempt. Where one that may have happened came before it, the call is never idle again."""
         record = self.calls[body.call]
         record.attempt = body.attempt
-        record.idle = not body.starts
+        record.repeated = record.repeated or (body.starts and not record.idle)
+        record.idle = not body.starts and not record.repeated
         record.unknown = ""
 
     _APPLY: ClassVar[dict[type, Any]] = {

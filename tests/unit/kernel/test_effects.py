@@ -8,7 +8,10 @@ import pytest
 
 from comity import Context, DidNotHappen, Happened, NotHappened, Unknown, agent, tool
 from comity.core.errors import ComityError, UsageError
-from comity.journal.entry import Attempted, Intent, Outcome, Resolved
+from comity.journal.call import Attempt, AttemptEnd, Call, Permit
+from comity.journal.entry import Attempted, Ended, Intent, Outcome, Resolved
+from comity.journal.ports import OnProgress
+from comity.journal.spec import ToolSpec
 from comity.journal.task import State
 from stage import Stage, of
 
@@ -307,3 +310,49 @@ async def test_a_cancelled_task_rests_until_it_is_known_how_the_act_ended_whose_
         await stage.until(node, first, State.CANCELLED)
         assert await stage.ended(node, second) == ["paid 7"]
     assert DONE == ["pay", "pay"]
+
+
+class Scripted:
+    """A hand whose attempts end as the test says, and do not start once that is used up."""
+
+    def __init__(self, *ends: AttemptEnd) -> None:
+        self.ends = list(ends)
+        self.attempts: list[int] = []
+
+    async def perform(self, permit: Permit, call: Call, tool: ToolSpec, on_progress: OnProgress) -> Attempt:
+        self.attempts.append(permit.attempt)
+        return Attempt(self.ends.pop(0) if self.ends else "expired", error="no luck")
+
+    async def cancel(self, permit: Permit) -> None:
+        return
+
+    def release(self, task: bytes) -> None:
+        return
+
+
+async def test_an_attempt_that_never_started_does_not_end_the_doubt_of_an_earlier_one() -> None:
+    stage = Stage(worker)
+    async with stage.node() as node:
+        node.kernel.hand = hand = Scripted("unknown", "expired", "unknown")
+        task = await node.create("worker", ["put", {"n": 1}])
+        await stage.clock.settle()
+        while len(hand.attempts) < 2:
+            await stage.clock.advance(0.1)
+        await node.orders.cancel(task)
+        row = await stage.until(node, task, State.CANCELLED)
+        assert row.state is State.CANCELLED
+        bodies = await stage.bodies(task)
+        assert of(bodies, Resolved) == []
+        (ended,) = of(bodies, Ended)
+        (intent,) = [item.seq for item in await stage.store.load(task) if isinstance(item.read(), Intent)]
+        assert ended.in_doubt == (intent,)
+
+
+async def test_an_idempotent_call_that_stays_in_doubt_is_not_made_again_at_full_speed() -> None:
+    stage = Stage(worker)
+    async with stage.node() as node:
+        node.kernel.hand = hand = Scripted(*["unknown"] * 100)
+        await node.create("worker", ["put", {"n": 1}])
+        for _ in range(100):
+            await stage.clock.advance(0.1)
+        assert len(hand.attempts) == 6, "at once, then after half a second, one, two, four …"

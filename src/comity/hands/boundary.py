@@ -23,7 +23,7 @@ from comity.core.limits import SEGMENT_BYTES_MAX
 from comity.journal.call import Attempt, CallContext, Permit
 from comity.journal.performing import PERFORMING, Performing
 from comity.journal.program import INJECT, bind
-from comity.journal.spec import ToolSpec
+from comity.journal.spec import Effect, ToolSpec
 
 ERROR_CHARS_MAX = 2_000
 EXPIRED = Attempt("expired", error="the permit ran out before the tool was called")
@@ -118,6 +118,15 @@ def raised(error: BaseException, *, acts: bool) -> Attempt:
 def undecided(error: str, *, acts: bool) -> Attempt:
     """Return how an attempt ended of which nobody knows how far it came: a tool that only reads has done nothing."""
     return Attempt("unknown" if acts else "failed", error=error[:ERROR_CHARS_MAX])
+
+
+def not_made(attempt: Attempt, permit: Permit, effect: Effect) -> Attempt:
+    """Return a `failed` attempt that no tool was asked for: that says nothing of earlier ones, which may have happened.
+
+    Only calls of idempotent tools are made again while they are in doubt; such a doubt goes on.
+    """
+    is_in_doubt = permit.attempt > 1 and effect is Effect.IDEMPOTENT
+    return msgspec.structs.replace(attempt, end="unknown") if is_in_doubt else attempt
 
 
 def _is_cancelled_from_outside() -> bool:

@@ -8,22 +8,21 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import msgspec
 from mcp_types import CallToolRequest, CallToolRequestParams
 from pydantic import TypeAdapter
 
 from comity.core.clock import Clock
 from comity.core.codec import canonical, decode
 from comity.core.ids import Id
-from comity.hands.boundary import EXPIRED
+from comity.hands.boundary import EXPIRED, not_made
 from comity.hands.masks import Masks
 from comity.hands.mcp_link import Live, McpLink, Register, Way
-from comity.hands.mcp_result import broken, returned, unreached
+from comity.hands.mcp_result import NOT_MADE, broken, returned, unreached
 from comity.hands.mcp_sending import SENDING, Sending
 from comity.hands.mcp_settings import McpUpstream
 from comity.journal.call import Attempt, Call, Permit
 from comity.journal.ports import OnProgress
-from comity.journal.spec import Effect, ToolSpec
+from comity.journal.spec import ToolSpec
 
 KEY_META = "comity/idempotency-key"
 """Where a request carries the idempotency key, whether or not an argument takes it."""
@@ -112,24 +111,14 @@ class McpHand:
             if live is None or errand.is_cancelled:
                 return EXPIRED
             if isinstance(live, str):
-                return await self._not_made(errand, unreached(tool, live))
+                return not_made(unreached(tool, live), errand.permit, tool.effect)
             refusal = self._register.refusal(tool, live.offered.get(tool.name.removeprefix(f"{tool.server}.")))
             if refusal is not None:
-                return await self._not_made(errand, refusal)
+                return not_made(refusal, errand.permit, tool.effect)
             attempt = await errand.run(live, link.upstream.timeout_s)
             if not errand.sending.is_stale:
                 break
-        return await self._not_made(errand, attempt) if attempt.code in _NOT_MADE else attempt
-
-    async def _not_made(self, errand: _Errand, attempt: Attempt) -> Attempt:
-        """Return an attempt that was not made; where an earlier one may have happened, that says nothing of the act.
-
-        Only calls of idempotent tools are made again in doubt. Such a doubt goes on, and not at full speed.
-        """
-        if errand.permit.attempt == 1 or errand.tool.effect is not Effect.IDEMPOTENT:
-            return attempt
-        await self._clock.sleep(errand.permit.expires_s - self._clock.monotonic_s())
-        return msgspec.structs.replace(attempt, end="unknown")
+        return not_made(attempt, errand.permit, tool.effect) if attempt.code in NOT_MADE else attempt
 
 
 class _Errand:
@@ -223,7 +212,6 @@ class _Errand:
 
 _RAW: Any = TypeAdapter(dict[str, Any])
 """An answer as it came: what the library would make of it is checked against schemas, too late for an effect."""
-_NOT_MADE = frozenset({"upstream_refused", "upstream_unreachable", "tool_denied"})
 _ENDING: set[asyncio.Task[dict[str, Any]]] = set()
 """Calls that were given up, while their servers are told: kept, so that they come to an end."""
 

@@ -21,6 +21,10 @@ DENIALS = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})
 """Errors by which a server says that it called no tool."""
 
 
+NOT_MADE = frozenset({"upstream_refused", "upstream_unreachable", "tool_denied"})
+"""Codes of attempts that certainly called no tool."""
+
+
 def returned(tool: ToolSpec, call: Call, raw: dict[str, Any]) -> Attempt:
     """Return the attempt that a server answered with `raw`, a `CallToolResult` in MCP's own field names."""
     if raw.get("resultType", "complete") != "complete":

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from comity.core.errors import ComityError, HandsError
 from comity.core.ids import Id, show_id
+from comity.hands.boundary import not_made
 from comity.hands.masks import Masks
 from comity.journal.call import Attempt, Call, CallContext, Permit
 from comity.journal.ports import Hand, OnProgress
@@ -25,6 +26,8 @@ FileOf = Callable[[Id], Awaitable[str]]
 
 log = logging.getLogger("comity.runtime")
 
+_NO_TOOL = ToolSpec("")
+"""What a scripted model's hand is asked for."""
 Place = tuple[Id, str]
 """A task, and the tool file that its hand has loaded; "" is the task's own agent file."""
 
@@ -79,7 +82,7 @@ class ProcessHands:
         """Perform one attempt in the task's hand; a hand that dies under it ends it `unknown`, whatever its class."""
         context = CallContext(show_id(permit.task), permit.key, permit.attempt, tool.name)
         order = Perform(0, tool.name, call.args, context, permit.expires_s)
-        return self._masks.attempt(await self._ordered(permit, order, self._masks.progress(on_progress), tool.file))
+        return self._masks.attempt(await self._ordered(permit, order, self._masks.progress(on_progress), tool))
 
     async def cancel(self, permit: Permit) -> None:
         """End a running attempt and return when it is over: its hand ends too where the tool cannot be interrupted."""
@@ -128,15 +131,16 @@ class ProcessHands:
             self.release(task)
 
     async def _ordered(
-        self, permit: Permit, order: Perform | Complete, on_progress: OnProgress, file: str = ""
+        self, permit: Permit, order: Perform | Complete, on_progress: OnProgress, tool: ToolSpec = _NO_TOOL
     ) -> Attempt:
-        place = (permit.task, file)
+        place = (permit.task, tool.file)
         while True:
             try:
                 link = await self._link(place)
             except ComityError as error:
                 hint = f" ({error.hint})" if error.hint else ""
-                return Attempt("failed", error=f"no hand could be started: {error.message}{hint}")
+                attempt = Attempt("failed", error=f"no hand could be started: {error.message}{hint}")
+                return not_made(attempt, permit, tool.effect)
             sent = link.perform(order, on_progress)
             if sent is not None:
                 break

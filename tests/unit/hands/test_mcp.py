@@ -12,7 +12,7 @@ from comity.journal.spec import Effect
 from comity.testing.waiting import wait_until
 from mcp_desk import KINDS, desk, shown
 from mcp_upstream import SECRET
-from staging import CLOCK, new_task, permit
+from staging import new_task, permit
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,7 +160,6 @@ async def test_what_was_not_made_leaves_the_doubt_of_an_earlier_attempt(tmp_path
         ):
             mine = msgspec.structs.replace(permit(new_task(), seconds=0.3), attempt=attempt)
             assert (await made.perform("book", mine, seats=1, _effect=effect)).end == end
-            assert effect is not Effect.IDEMPOTENT or attempt == 1 or CLOCK.monotonic_s() >= mine.expires_s
 
 
 async def test_what_the_register_refuses_is_not_sent(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from comity.core.codec import canonical, decode
 from comity.journal.call import Attempt, Call, Permit
-from comity.journal.spec import ToolSpec
+from comity.journal.spec import Effect, ToolSpec
 from comity.runtime.hands import HandsByTool
 from comity.testing.waiting import wait_until
 from staging import CLOCK, Stage, is_gone, new_task, permit, staged, write
@@ -353,3 +353,14 @@ async def test_each_tool_is_performed_where_it_is() -> None:
     await hands.cancel(mine)
     hands.release(mine.task)
     assert inside.heard == upstreams.heard == [mine, mine.task]
+
+
+async def test_a_hand_that_cannot_be_started_says_nothing_of_an_earlier_attempt(tmp_path: Path) -> None:
+    async with staged(write(tmp_path / "clerk.py", TOOLS)) as stage:
+        write(tmp_path / "clerk.py", "1 / 0")
+        call, spec = Call("", "tool", "act", 0, b"{}"), ToolSpec("act", Effect.IDEMPOTENT)
+        for attempt, end in ((1, "failed"), (2, "unknown")):
+            mine = msgspec.structs.replace(permit(new_task()), attempt=attempt)
+            found = await stage.hands.perform(mine, call, spec, lambda *_: None)
+            assert found.end == end
+            assert "no hand could be started" in found.error

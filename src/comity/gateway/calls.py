@@ -141,6 +141,14 @@ class OutsideCalls:
             alike = self._by_exact.get(item.digest, ())
             self._shown([call for call in alike if means(item.name, call.name)], before)
 
+    def are_told_since(self, order: int, proposals: Iterable[Proposal]) -> bool:
+        """Tell whether the program may have an outcome of what was proposed that was settled after `order`."""
+        return any(
+            call.order > order and call.may_be_had and means(item.name, call.name)
+            for item in proposals
+            for call in self._by_exact.get(item.digest, ())
+        )
+
     def superseded(self, new: OutsideCall, seq: int) -> None:
         """Take note that `new` was asked at `seq`: what is identical and was settled by then had been handed over."""
         for call in reversed(self._alike.get(_alike(new), ())):

@@ -49,6 +49,10 @@ class Proposals:
             if thought not in self._closed:
                 self._open.setdefault(item.digest, []).append((thought, item.name))
 
+    def of(self, thought: CallKey) -> tuple[Proposal, ...]:
+        """Return what an answered thought proposed."""
+        return self._made.get(thought, ())
+
     def asked(self, name: str, of: Digest) -> None:
         """Take note that an effect was asked for."""
         self._asked.setdefault(of, Counter())[name] += 1

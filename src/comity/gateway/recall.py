@@ -303,6 +303,8 @@ class OutsideRecall:
         if question.is_thought:
             place = Place(question.name, question.roles, after)
             record = self._records.at(place)
+            if record is not None and self._knows_more(record, after):
+                return None
             is_near = record is not None and self._records.is_alone(place) and not self._records.is_behind(record)
         elif question.is_effect and not self._proposals.is_known(question.name, question.exact):
             record = self._records.other_effect(question)
@@ -311,6 +313,10 @@ class OutsideRecall:
         since_s = self._strays.setdefault(_identity(question), now_s)
         until_s = max(since_s, self._taken_s) + self._strays_after_s
         return Differs(record, is_near and self._terms.is_positional, until_s)
+
+    def _knows_more(self, record: Recorded, after: CallKey | None) -> bool:
+        """Tell whether this program has what the thought `after` proposed, and the one that asked `record` did not."""
+        return after is not None and self._calls.are_told_since(record.consumed, self._proposals.of(after))
 
 
 def _identity(question: Question) -> tuple[str, str, Digest]:

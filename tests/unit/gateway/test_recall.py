@@ -277,6 +277,43 @@ def test_a_conversation_that_goes_on_with_other_words_differs() -> None:
     assert key_of(found.record) == recorded
 
 
+def test_a_program_that_gets_what_was_lost_on_the_way_before_does_not_differ() -> None:
+    """A tool's connection broke; the program told its model that the tool failed, and died a moment later."""
+    desk = Desk()
+    desk.do(ASK, BOOKING)
+    lost = desk.ask(BOOK)
+    desk.recall.left(lost)
+    desk.settle(lost)
+    recorded = desk.do(think("hello", "book it", "the connection broke"))
+    desk.program_begins()
+    desk.do(ASK, BOOKING)
+    assert isinstance(desk.match(think("hello", "book it", "booked")), Differs)
+    assert desk.do(BOOK) == lost
+    assert desk.ask(think("hello", "book it", "booked")) == key(ASK, 2)
+    assert desk.ask(think("hello", "book it", "the connection broke")) == recorded
+
+
+def test_neither_does_one_whose_call_had_not_even_been_meant() -> None:
+    desk = Desk()
+    desk.do(ASK, BOOKING)
+    desk.do(think("hello", "book it", "the connection broke"))
+    desk.program_begins()
+    desk.do(ASK, BOOKING)
+    desk.do(BOOK)
+    assert desk.ask(think("hello", "book it", "booked")) == key(ASK, 2)
+
+
+def test_a_program_that_hears_no_more_than_the_one_before_differs_still() -> None:
+    desk = Desk()
+    desk.do(ASK, BOOKING)
+    desk.do(BOOK)
+    desk.do(think("hello", "book it", "booked"))
+    desk.program_begins()
+    desk.do(ASK, BOOKING)
+    desk.do(BOOK)
+    assert isinstance(desk.match(think("hello", "book it", "booked at 10:05")), Differs)
+
+
 def test_a_masked_conversation_that_goes_on_with_other_words_differs() -> None:
     desk = Desk()
     desk.do(think("hello", clock="10:00"))

@@ -56,6 +56,11 @@ def machine(config: Config) -> Iterator[Check]:
         if upstream.api_key_env and not os.environ.get(upstream.api_key_env):
             text = f"upstream `{name}`: `{upstream.api_key_env}` is not set here"
             yield Check("models", "warning", text, "set it where the node runs")
+    for name, server in config.sections.mcp_upstreams.items():
+        for variable in server.variables:
+            if not os.environ.get(variable):
+                text = f"upstream `{name}`: `{variable}` is not set here"
+                yield Check("tools", "warning", text, "set it where the node runs")
     names = ", ".join(sorted(config.sections.models))
     hint = "" if names else "set OPENAI_API_KEY, or write `[models.default]`"
     yield Check("models", "ok" if names else "note", names or "none is configured", hint)

@@ -127,3 +127,9 @@ def test_names_are_completed_with_their_states(comity, crm) -> None:
     found = [(item.value, item.help) for item in tools(context, parameter, "")]
     assert found == [("crm.book", "changed"), ("crm.find", "new"), ("look", "file")]
     assert [item.value for item in waiting_tools(context, parameter, "crm.f")] == ["crm.find"]
+
+
+def test_doctor_tells_of_a_secret_that_an_upstream_needs_and_nobody_set(comity, crm, folder) -> None:
+    text = TOML.replace('kind = "mcp"\n', 'kind = "mcp"\nheaders_env = { Authorization = "CRM_AUTH" }\n', 1)
+    (folder / "comity.toml").write_text(text)
+    assert "upstream `crm`: `CRM_AUTH` is not set here" in comity("doctor").stdout

@@ -68,6 +68,7 @@ class Catalog:
         self._files = ToolFiles(config, describe)
         self._by_name: dict[str, CatalogEntry] = {}
         self._version = -1
+        self._offers: dict[str, list[str]] = {}
         self._following: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
@@ -158,7 +159,10 @@ class Catalog:
         """Take note of what an upstream offers now."""
         await self._pins.offer(server, identity, descriptors)
         await self.refresh()
-        known = [item.name for item in descriptors]
+        known = sorted(item.name for item in descriptors)
+        if self._offers.get(server) == known:
+            return
+        self._offers[server] = known
         for name in self._config.sections.tools:
             prefix, dot, tool = name.partition(".")
             if dot and prefix == server and tool not in known:

@@ -116,7 +116,11 @@ async def test_a_tool_that_leans_on_one_that_is_not_there_is_not_offered_and_say
 async def test_a_section_of_a_tool_that_the_upstream_does_not_have_is_told(tmp_path, caplog):
     desk = Desk(tmp_path, CRM + '[tools."crm.bok"]\neffect = "read"\n')
     await desk.offer(BOOK)
-    assert '`[tools."crm.bok"]`: the upstream has no such tool; did you mean `book`?' in caplog.messages
+    await desk.offer(BOOK)
+    told = '`[tools."crm.bok"]`: the upstream has no such tool; did you mean `book`?'
+    assert caplog.messages.count(told) == 1
+    await desk.offer(BOOK, FIND)
+    assert caplog.messages.count(told) == 2
 
 
 async def test_a_changed_descriptor_is_refused_until_a_person_accepts_it(tmp_path):

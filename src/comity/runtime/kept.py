@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -132,7 +133,8 @@ class KeptProcess:
     def kill(self) -> None:
         """End the server, and all that it started, with SIGKILL."""
         if not self.ended.done():
-            self._control.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # its keeper has just ended, and the server with it
+                self._control.shutdown(socket.SHUT_WR)
 
     async def stop(self, grace_s: float) -> None:
         """End it: it may end by itself for `grace_s` once its input has ended. Return when it is gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -46,6 +47,11 @@ def python(source: str, **given: object) -> Launch:
     return Launch((sys.executable, "-c", source), dict(os.environ), **given)  # type: ignore[arg-type]
 
 
+async def ended(process: ProgramProcess) -> int:
+    """Return how a program ended, which is soon."""
+    return await asyncio.wait_for(process.wait(), 20)
+
+
 def sleepers() -> set[int]:
     """The pids of `sleep 86417` on this machine."""
     found = set()
@@ -61,17 +67,17 @@ def sleepers() -> set[int]:
 @pytest.mark.parametrize("code", [0, 3, 127])
 async def test_an_exit_code_is_told(code: int) -> None:
     process = await ProgramProcess.start(python(f"import sys; sys.exit({code})"), os.environ)
-    assert await process.wait() == code
+    assert await ended(process) == code
     assert process.has_ended
 
 
 async def test_a_signal_is_told() -> None:
     process = await ProgramProcess.start(python("import time; time.sleep(1000)"), os.environ)
     os.kill(process.pid, signal.SIGKILL)
-    assert await process.wait() == -signal.SIGKILL
+    assert await ended(process) == -signal.SIGKILL
     process = await ProgramProcess.start(python("import time; time.sleep(1000)"), os.environ)
     process.send(signal.SIGTERM)
-    assert await process.wait() == -signal.SIGTERM
+    assert await ended(process) == -signal.SIGTERM
 
 
 async def test_what_a_program_prints_goes_where_its_supervisor_says_as_it_comes(tmp_path: Path) -> None:
@@ -80,15 +86,15 @@ async def test_what_a_program_prints_goes_where_its_supervisor_says_as_it_comes(
         process = await ProgramProcess.start(python(source), os.environ, stdin=subprocess.DEVNULL, stdout=out)
         await wait_until(lambda: (tmp_path / "out").read_text() == "one\n")
         process.send(signal.SIGKILL)
-        await process.wait()
+        await ended(process)
 
 
 async def test_a_program_gets_its_environment_and_no_descriptor_of_others() -> None:
     launch = Launch((sys.executable, "-c", "import os, sys; sys.exit(len(os.listdir('/proc/self/fd')))"), {"ONLY": "1"})
-    assert await (await ProgramProcess.start(launch, os.environ)).wait() == 4  # the list itself is one
+    assert await ended(await ProgramProcess.start(launch, os.environ)) == 4  # the list itself is one
     source = "import os, sys; sys.exit(os.environ.keys() - {'LC_CTYPE'} != {'ONLY'})"
     launch = Launch((sys.executable, "-c", source), {"ONLY": "1"})
-    assert await (await ProgramProcess.start(launch, os.environ)).wait() == 0
+    assert await ended(await ProgramProcess.start(launch, os.environ)) == 0
 
 
 async def test_a_program_has_default_signals_and_a_group_of_its_own() -> None:
@@ -98,7 +104,7 @@ ours = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIG
 allowed = (signal.SIG_DFL, signal.default_int_handler)
 sys.exit(os.getpgrp() != os.getpid() or any(signal.getsignal(number) not in allowed for number in ours))
 """
-    assert await (await ProgramProcess.start(python(source), os.environ)).wait() == 0
+    assert await ended(await ProgramProcess.start(python(source), os.environ)) == 0
 
 
 async def test_a_command_that_is_not_there_is_told() -> None:
@@ -127,13 +133,13 @@ async def test_a_program_starts_isolated(tmp_path: Path) -> None:
     (tmp_path / "home" / "secret").write_text("hush")
     launch = python(f"open({str(tmp_path / 'home' / 'secret')!r})", isolation=Isolation((str(tmp_path / "home"),)))
     with (tmp_path / "out").open("w") as out:
-        assert await (await ProgramProcess.start(launch, os.environ, stdout=out)).wait() == 1
-    assert await (await ProgramProcess.start(python(launch.arguments[2]), os.environ)).wait() == 0
+        assert await ended(await ProgramProcess.start(launch, os.environ, stdout=out)) == 1
+    assert await ended(await ProgramProcess.start(python(launch.arguments[2]), os.environ)) == 0
 
 
 async def test_what_a_program_leaves_behind_ends_with_it() -> None:
     before = sleepers()
-    assert await (await ProgramProcess.start(python(DAEMON), os.environ, stdout=None)).wait() == 0
+    assert await ended(await ProgramProcess.start(python(DAEMON), os.environ, stdout=None)) == 0
     assert sleepers() <= before
 
 
@@ -167,5 +173,16 @@ async def test_nothing_is_left_where_the_supervisor_is_killed(grace_s: float) ->
 async def test_a_program_dies_with_a_guardian_that_is_killed() -> None:
     process = await ProgramProcess.start(python("import time; time.sleep(1000)"), os.environ)
     process._guardian.kill()
-    assert await process.wait() == -signal.SIGKILL
+    assert await ended(process) == -signal.SIGKILL
     await wait_until(lambda: is_gone(process.pid))
+
+
+async def test_a_descriptor_that_is_passed_on_is_the_programs_alone() -> None:
+    read, write = os.pipe()
+    source = f"import os, time; os.write({write}, b'up'); os.close({write}); time.sleep(1000)"
+    process = await ProgramProcess.start(python(source, fds=(write,)), os.environ)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        assert await asyncio.wait_for(asyncio.to_thread(pipe.read), 20) == b"up", "its end closed, though it runs on"
+    process.send(signal.SIGKILL)
+    await ended(process)

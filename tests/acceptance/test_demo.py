@@ -41,7 +41,7 @@ def counted(text: str) -> dict[str, tuple[int, int]]:
 
 
 def test_the_clerk_is_killed_four_times_and_does_everything_once() -> None:
-    done = played()
+    done = played("release")
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(r"kill -9 \d+ +the (brain|hand|node)", done.stdout)) == 4
     assert "The webhook's own record says: 1 so far" in done.stdout
@@ -50,6 +50,13 @@ def test_the_clerk_is_killed_four_times_and_does_everything_once() -> None:
     assert {mine for mine, _ in table.values()} == {1}
     assert {name for name, (_, plain) in table.items() if plain > 1} == set(table)
     assert set(table) >= {"branches created", "tags", "slots booked", "announcements"}
+
+
+def test_an_agent_of_another_framework_is_killed_after_its_booking_and_books_one_room() -> None:
+    done = played("outside")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"kill -9 \d+ +the agent", done.stdout)) == 2
+    assert counted(done.stdout) == {"rooms booked": (1, 2), "thoughts paid for": (3, 5)}
 
 
 def test_a_preset_answer_settles_the_doubt_and_nothing_is_announced_again() -> None:
@@ -63,7 +70,7 @@ def test_in_a_terminal_a_person_settles_the_doubt() -> None:
     master, terminal = os.openpty()
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("COMITY_", "OPENAI_", "DEMO_"))}
     demo = subprocess.Popen(
-        [sys.executable, CLERK / "demo.py"],
+        [sys.executable, CLERK / "demo.py", "release"],
         env=kept | {"COLUMNS": "80", "TERM": "xterm"},
         stdin=terminal,
         stdout=terminal,
@@ -87,7 +94,7 @@ def test_in_a_terminal_a_person_settles_the_doubt() -> None:
 def test_an_unknown_chapter_is_refused_with_those_that_are_known() -> None:
     done = played("nonsense")
     assert done.returncode == 2
-    assert done.stderr == "demo: there is no chapter `nonsense`; known: release\n"
+    assert done.stderr == "demo: there is no chapter `nonsense`; known: outside, release\n"
 
 
 def test_an_answer_that_is_neither_yes_nor_no_is_refused_before_anything_starts() -> None:

@@ -1,7 +1,7 @@
 """An outside program: it thinks and acts as its arguments say, by the standard library alone, and dies where they say.
 
-Steps are `think WORD`, `book REF`, `exit CODE LIVES` and `die LIVES` (in so many first lives), `print VARIABLE`, `read`
-(a line that is typed), `hang`, `stubborn` (that no SIGTERM ends).
+Steps are `think WORD`, `book REF`, `ask QUESTION`, `exit CODE LIVES` and `die LIVES` (in so many first lives), `print
+VARIABLE`, `read` (a line that is typed), `hang`, `stubborn` (that no SIGTERM ends).
 """
 
 from __future__ import annotations
@@ -32,11 +32,19 @@ def think(word: str) -> str:
 
 
 def book(ref: str) -> str:
+    """Book a room."""
+    return call("book", ref=ref, nights=1)
+
+
+def call(name: str, **arguments: Any) -> str:
     """Call a tool."""
-    call = {"name": "book", "arguments": {"ref": ref, "nights": 1}}
+    call = {"name": name, "arguments": arguments}
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
     answer = _post(os.environ["COMITY_MCP_URL"], body, {"MCP-Protocol-Version": VERSION})
     return str(answer["result"]["content"][0]["text"])
+
+
+CALLS = {"think": think, "book": book, "ask": lambda question: call("comity_ask_human", question=question)}
 
 
 def main(steps: list[str]) -> None:
@@ -46,10 +54,8 @@ def main(steps: list[str]) -> None:
     life = len(Path("lives").read_text().splitlines())
     words = iter(steps)
     for step in words:
-        if step == "think":
-            say(think(next(words)))
-        elif step == "book":
-            say(book(next(words)))
+        if step in CALLS:
+            say(CALLS[step](next(words)))
         elif step == "exit":
             code, lives = int(next(words)), int(next(words))
             if life <= lives:

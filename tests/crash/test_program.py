@@ -167,6 +167,15 @@ async def test_a_task_over_its_budget_ends_its_program_and_goes_on_with_more(mac
     assert machine.upstream.asked == {"a": 1, "b": 1}
 
 
+async def test_a_question_of_the_program_is_shown_with_the_way_to_answer_it(machine: Machine) -> None:
+    run = machine.run("--", "ask", "Ship it?")
+    await wait_until(lambda: "? Ship it?" in run.err, 30)
+    assert f"comity questions answer {run.task}" in run.err
+    machine.comity("questions", "answer", run.task, "on Monday")
+    assert await run.code() == 0, run.err
+    assert "on Monday" in run.out
+
+
 async def test_what_is_typed_and_printed_is_the_programs_own(machine: Machine) -> None:
     run = machine.run("--json", "--", "read", stdin="hello\n")
     assert await run.code() == 0, run.err

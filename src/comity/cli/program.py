@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from comity.cli.exits import Exit
+from comity.cli.lines import at_hand
+from comity.cli.next_steps import way_on
 from comity.cli.program_environment import where_the_gateway_is
 from comity.cli.program_task import ProgramTask, has_left
 from comity.cli.screen import Screen
@@ -26,7 +28,7 @@ from comity.runtime.forking import how_it_ended
 from comity.runtime.isolation import Isolation
 from comity.runtime.launched import ProgramProcess
 from comity.runtime.launching import Launch
-from comity.runtime.words import span
+from comity.runtime.words import one_line, short, span
 from comity.server.documents import AccountDocument
 
 GRACE_S = 10.0
@@ -83,6 +85,7 @@ class Supervisor:
         self._has_terminal = _is_in_foreground()
         self._watching: asyncio.Task[None] | None = None
         self._has_told_of_silence = False
+        self._told: set[int] = set()
 
     async def run(self) -> None:
         """Return when the task has ended or needs a person, or the user has interrupted it.
@@ -152,6 +155,7 @@ class Supervisor:
                     self._screen.note((f"the task is {_state(self._task.account)}; its program is ended", "yellow"))
                     await process.end(GRACE_S)
                     return None
+                self._tell_questions()
                 await self._news(ended)
             return ended.result()
         finally:
@@ -186,6 +190,19 @@ class Supervisor:
             self._screen.note(("nothing was heard of the program for long; its next call is taken all the same", "dim"))
             self._has_told_of_silence = True
         return False
+
+    def _tell_questions(self) -> None:
+        """Say what the program asks, and how it is answered: it waits for that."""
+        account = self._task.account
+        for call in account.calls:
+            if call.call in account.questions and call.call not in self._told:
+                self._told.add(call.call)
+                asked = at_hand(call.args)
+                self._screen.note(
+                    ("? ", "blue"), one_line(asked["question"] if isinstance(asked, dict) else asked, 200)
+                )
+                step = way_on(call.kind, call.name, asked, short(account.id))
+                self._screen.note("  ", (step[0] if step else "", "bold"))
 
     async def _end(self, process: ProgramProcess) -> None:
         """End a program that the user wants to end: one in the terminal has got the Ctrl-C itself."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from comity.cli.arguments import read_limits
 from comity.core.clock import Clock
 from comity.core.errors import ComityError, UsageError
+from comity.journal.call import Kind
 from comity.journal.task import State
 from comity.server.client import ApiClient, part
 from comity.server.documents import AccountDocument, AdoptDocument, OrderDocument, TaskDocument, TaskList
@@ -25,6 +26,8 @@ WAIT_S = 25
 PAUSE_S, PAUSE_S_MAX = 0.2, 5.0
 PAGE = 500
 PART_CHARS_MIN = 4
+SHOWN = (Kind.TASK, Kind.HUMAN)
+"""Kinds of entries that a supervisor does something about."""
 
 
 class ProgramTask:
@@ -126,7 +129,7 @@ class ProgramTask:
                 lambda api, query=query: api.request("GET", f"{self._path}/events", PageDocument, query=query)  # type: ignore[misc]
             )
             start = page.from_
-            if any(isinstance(event, EndEvent) or event.data.kind == "task" for event in page.events):
+            if any(isinstance(event, EndEvent) or event.data.kind in SHOWN for event in page.events):
                 await self.look()
                 self.changed.set()
                 if self.account.state.ended:

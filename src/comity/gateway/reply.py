@@ -53,8 +53,8 @@ class Pending:
         self._ring()
 
     def settle(self, delivered: Delivered) -> None:
-        """Take the outcome."""
-        self.delivered = delivered
+        """Take the outcome, which holds all of the answer."""
+        self.delivered, self.raw = delivered, bytearray()
         self._ring()
 
     def end(self) -> None:

@@ -142,6 +142,10 @@ class Machine:
         )
         return json.loads(done.stdout)
 
+    def up(self, port: int) -> Run:
+        """Start `comity up` on a port."""
+        return Run(self, ["--port", str(port)], name="up")
+
     @property
     def lives(self) -> list[int]:
         """Return the pids of the program's lives."""
@@ -161,13 +165,14 @@ class Run:
         environment: Mapping[str, str] | None = None,
         main: str = "from comity.cli.main import main; main()",
         has_terminal: bool = False,
+        name: str = "run",
     ) -> None:
         count = len(list(machine.folder.glob("out-*")))
         self._out, self._err = machine.folder / f"out-{count}", machine.folder / f"err-{count}"
         terminal = [sys.executable, "-c", TERMINAL] if has_terminal else []
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [*terminal, sys.executable, "-c", main, "run", *words],
+                [*terminal, sys.executable, "-c", main, name, *words],
                 env={**machine.environment, **(environment or {})},
                 cwd=machine.work,
                 stdin=subprocess.PIPE,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from comity.testing.waiting import wait_until
-from crash.supervised import KEY, Machine, descendants, user
+from crash.supervised import KEY, Machine, command_of, descendants, user
 from staging import is_gone
 
 
@@ -174,6 +175,23 @@ async def test_a_question_of_the_program_is_shown_with_the_way_to_answer_it(mach
     machine.comity("questions", "answer", run.task, "on Monday")
     assert await run.code() == 0, run.err
     assert "on Monday" in run.out
+
+
+async def test_a_program_of_a_server_that_is_named_goes_on_when_that_is_back(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = machine.up(port)
+    await wait_until(lambda: f"listens on http://127.0.0.1:{port}" in server.err, 30)
+    token = machine.comity("token", "new", "ada")["token"]
+    where = {"COMITY_SERVER": f"http://127.0.0.1:{port}", "COMITY_TOKEN": token}
+    run = machine.run("--", "think", "a", "exit", "3", "1", "book", "7", environment=where)
+    await wait_until(lambda: "exit code 3" in run.err, 30)
+    server.kill()
+    assert not [pid for pid in descendants(run.process.pid) if "--listen-fd" in command_of(pid)]
+    machine.up(port)
+    assert await run.code() == 0, run.err
+    assert machine.upstream.asked == {"a": 1}
+    assert effects(machine) == ["7"]
 
 
 async def test_what_is_typed_and_printed_is_the_programs_own(machine: Machine) -> None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 
 import httpx2
 
-from conformance.processes import PATHS, TESTS, FrontControl, Service, clean, show, tail
+from conformance.processes import PATHS, TESTS, FrontControl, Service, clean, size, tail
 from tally.client import VARIABLE, Tally, TallyProcess
 
 UP_S = 30.0
@@ -283,6 +283,7 @@ class Lane:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return dict(answer.json())
 
-    def logs(self) -> str:
-        """Return the ends of all logs, for a failure's message."""
-        return show([*(node.log for node in self.nodes), self.world.upstream.log, self.world.tools.log])
+    def marks(self) -> dict[Path, int]:
+        """Return the logs of all processes, and how much each holds by now."""
+        logs = (*(node.log for node in self.nodes), self.world.upstream.log, self.world.tools.log)
+        return {log: size(log) for log in logs}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -316,13 +317,14 @@ async def play(row: Row, lane: Lane) -> Run:
     Raises:
         AssertionError: Something did not hold; its notes tell the story, with the logs of all processes.
     """
+    marks = lane.marks()
     run = Run(row, lane, await lane.create(row.tools, row.name))
     try:
         await FAULTS[row.fault](run)
         await run.follow()
         await check(run)
     except AssertionError as error:
-        error.add_note(await _story(run))
+        error.add_note(await story(run, marks))
         raise
     finally:
         if run.is_alive and run.agent is not None:
@@ -333,13 +335,15 @@ async def play(row: Row, lane: Lane) -> Run:
     return run
 
 
-async def _story(run: Run) -> str:
+async def story(run: Run, marks: dict[Path, int]) -> str:
+    """Return what became of a row, with the logs of its processes since `marks`, for a failure's message."""
     lines = [f"row: {run.row.name}", f"task: {run.adopted.task}", *run.told]
-    lines += [f"tally: {' '.join(run.lane.world.acts(run.ref))}"]
+    lines.append(f"tally: {', '.join(run.lane.world.acts(run.ref))}")
     try:
         task = await run.lane.show(run.adopted.task)
-        lines += [f"state: {task['state']} {task['reason']} {task['detail']}"]
+        lines.append(f"state: {task['state']} {task['reason']} {task['detail']}")
         lines += [f"call {call['call']} {call['kind']} {call['name']} {call['phase']}" for call in task["calls"]]
-    except (AssertionError, httpx2.HTTPError) as error:
-        lines += [f"the task cannot be shown: {error}"]
-    return "\n".join([*lines, show([run.agent.log] if run.agent is not None else []), run.lane.logs()])
+    except (AssertionError, StopIteration, httpx2.HTTPError) as error:
+        lines.append(f"the task cannot be shown: {error}")
+    own = {} if run.agent is None else {run.agent.log: 0}
+    return "\n".join([*lines, show({**own, **marks})])

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ PATHS = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
 """Where processes find these tests, and the Comity beside them."""
 UP_S = 20.0
 AGENT_S = 60.0
-LOG_MAX = 4_000
+LOG_MAX = 3_000
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
@@ -145,11 +145,16 @@ class FrontControl:
             return json.loads(file.readline())
 
 
-def tail(log: Path) -> str:
-    """Return the end of a log."""
-    return log.read_text(errors="replace")[-LOG_MAX:] if log.exists() else ""
+def size(log: Path) -> int:
+    """Return how much a log holds."""
+    return log.stat().st_size if log.exists() else 0
 
 
-def show(logs: Sequence[Path]) -> str:
-    """Return the ends of logs, for a failure's message."""
-    return "\n".join(f"---- {log.name} ----\n{tail(log)}" for log in logs)
+def tail(log: Path, since: int = 0) -> str:
+    """Return the end of what a log got since it held so much."""
+    return log.read_bytes()[since:][-LOG_MAX:].decode(errors="replace") if log.exists() else ""
+
+
+def show(logs: Mapping[Path, int]) -> str:
+    """Return the ends of logs, each since it held so much, for a failure's message."""
+    return "\n".join(f"---- {log.name} ----\n{tail(log, since)}" for log, since in logs.items())

@@ -29,7 +29,7 @@ Results = dict[str, BaseException | str]
 
 
 async def play_all(rows: Sequence[Row], folder: Path) -> Results:
-    """Play rows in several lanes, and return how each went: what was raised, or in how many seconds it was right."""
+    """Play rows in several lanes, and return how each went: what was raised, or that it was right (file `rows`)."""
     left = list(reversed(rows))
     results: Results = {}
 
@@ -40,9 +40,12 @@ async def play_all(rows: Sequence[Row], folder: Path) -> Results:
                 began_s = CLOCK.monotonic_s()
                 try:
                     await play(row, lane)
-                    results[row.name] = f"{CLOCK.monotonic_s() - began_s:.1f} s"
+                    results[row.name] = "right"
                 except Exception as error:  # it is raised in the row's own test
                     results[row.name] = error
+                with (folder / "rows").open("a") as file:
+                    told = f"{results[row.name]}".partition("\n")[0]
+                    file.write(f"{CLOCK.monotonic_s() - began_s:5.1f} s  {row.name}  {told}\n")
 
     with World(folder) as world:
         await asyncio.gather(*(work(number, world) for number in range(min(LANES, len(rows)))))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from comity.testing.waiting import wait_until
-from conformance.processes import Agent, FrontControl, Service, show
+from conformance.processes import Agent, FrontControl, Service, show, tail
 from conformance.programs import BY_NAME, Missing, Program, folder_of
 from conformance.script import GOAL, answer
 from tally.client import VARIABLE, Tally, TallyProcess
@@ -82,7 +82,7 @@ NAMES = [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for n
 async def test_a_program_does_its_work_without_comity(name: str, is_stream: bool, world: World) -> None:
     ref = f"{name}-{is_stream:d}"
     agent = world.start(ready(BY_NAME[name]), ref, is_stream=is_stream)
-    assert await agent.wait() == 0, show([agent.log, world.upstream.log, world.tools.log])
+    assert await agent.wait() == 0, show(dict.fromkeys([agent.log, world.upstream.log, world.tools.log], 0))
     assert agent.answer == answer(ref)
     assert world.acts(ref) == (ONCE if BY_NAME[name].wire else ["book", "pay"])
 
@@ -95,5 +95,5 @@ async def test_a_program_that_is_killed_after_the_effect_and_started_again_does_
     first.kill()
     world.tally.open(f"after book {ref}")
     second = world.start(BY_NAME["openai-chat"], ref)
-    assert await second.wait() == 0, show([second.log])
+    assert await second.wait() == 0, tail(second.log)
     assert world.acts(ref) == ["thought", "thought", "book", *ONCE]

@@ -10,7 +10,7 @@ import pytest
 
 from comity.testing.waiting import wait_until
 from conformance.lane import Lane, World
-from conformance.play import Run
+from conformance.play import Run, story
 from conformance.programs import BY_NAME
 from conformance.rows import Row
 from conformance.script import answer
@@ -26,20 +26,20 @@ async def test_either_of_two_nodes_dies_while_answers_stream_and_no_call_is_lost
     """P1, P2, P3: every request of a program goes to the other node than the one before."""
     with World(tmp_path) as world:
         async with Lane("pair", world, store=postgres_url(), nodes=2) as lane:
-            runs = []
+            runs, marks = [], lane.marks()
             for number, name in enumerate(PROGRAMS):
                 row = Row(BY_NAME[name], number % 2 == 0, "two-nodes", "http")
                 runs.append(Run(row, lane, await lane.create("http", row.name)))
             gates = [f"middle {run.ref}/1" for run in runs]
             await asyncio.gather(*(run.reach(gate) for run, gate in zip(runs, gates, strict=True)))
             holders = {(await lane.show(run.adopted.task))["node"] for run in runs}
-            lane.nodes[victim].kill()
+            lane.nodes[victim].close()  # with its socket: whoever comes to it is refused
             for run, gate in zip(runs, gates, strict=True):
                 await run.open(gate)
             try:
                 await asyncio.gather(*(run.follow() for run in runs))
             except AssertionError as error:
-                error.add_note(f"holders {holders}\n{lane.logs()}")
+                error.add_note("\n".join([f"holders {holders}", *[await story(run, marks) for run in runs]]))
                 raise
             for run in runs:
                 assert run.agent is not None

@@ -55,17 +55,19 @@ class PlainTokens:
 
 
 class Serving:
-    """The server, its feed, and an operator's token."""
+    """The server, its feed, and an operator's token. It may be entered again, at the same address."""
 
     def __init__(self, store: Store, clock: Clock | None = None, **options: Any) -> None:
         self.store = store
         self.clock = clock or SystemClock()
-        self.feed = Feed(store, self.clock, **options)
+        self.port = 0
+        self._options = options
         self.tokens = PlainTokens()
         self.operators = Operators(store, self.clock, SystemEntropy())
         self.token = self.operators.passing()
 
     async def __aenter__(self) -> Self:
+        self.feed = Feed(self.store, self.clock, **self._options)
         gatekeeper = Gatekeeper(self.store, self.operators, self.tokens)
         app = Shield(Starlette(routes=routes(self.feed, gatekeeper, self.store, self.clock)), ())
         config = uvicorn.Config(
@@ -79,8 +81,9 @@ class Serving:
             ws_ping_interval=None,
             ws_per_message_deflate=False,
         )
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.socket = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
         self.server = _Uvicorn(config)
         self._serving = asyncio.ensure_future(self.server.serve(sockets=[self.socket]))
         return self

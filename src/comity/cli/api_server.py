@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from comity.cli.api import Given, Handle
+from comity.cli.program_task import Asking
+from comity.core.clock import SystemClock
 from comity.core.errors import UsageError
 from comity.server.client import ApiClient, part
 from comity.server.documents import EntryDocument
@@ -26,9 +29,10 @@ _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 class ServerApi:
     """The operations, performed by a server."""
 
-    def __init__(self, client: ApiClient) -> None:
-        """Ask by `client`."""
+    def __init__(self, client: ApiClient, on_silence: Callable[[], None]) -> None:
+        """Ask by `client`; `on_silence` hears that a server which is followed is gone for longer than a moment."""
         self._client = client
+        self._asking = Asking(client, SystemClock(), _no_passing_token, on_silence)
 
     async def ask(self, handle: Handle[Given], *, query: Any = None, body: Any = None, **path: str) -> Given:
         """Ask for an operation."""
@@ -39,11 +43,10 @@ class ServerApi:
         return found
 
     async def follow(self, task: str) -> AsyncGenerator[EntryDocument]:
-        """Yield entries as the server tells them."""
+        """Yield entries as the server tells them; one that was there is asked again until it is back."""
         start, has_ended = 1, False
         while not has_ended:
-            query = {"from": start, "wait": WAIT_S}
-            page = await self._client.request("GET", f"/tasks/{part(task)}/events", PageDocument, query=query)
+            page = await self._asking(partial(_page, task=task, start=start))
             start = page.from_
             for event in page.events:
                 if isinstance(event, EntryEvent):
@@ -53,7 +56,7 @@ class ServerApi:
 
 
 @asynccontextmanager
-async def server_api(url: str) -> AsyncIterator[ServerApi]:
+async def server_api(url: str, on_silence: Callable[[], None]) -> AsyncIterator[ServerApi]:
     """Give the operations of the server at `url`, by the token in COMITY_TOKEN.
 
     Raises:
@@ -64,7 +67,17 @@ async def server_api(url: str) -> AsyncIterator[ServerApi]:
         hint = "`comity token new NAME`, on the server's machine, makes one"
         raise UsageError("no_token", "COMITY_TOKEN is not set", hint=hint)
     async with ApiClient(url, token) as client:
-        yield ServerApi(client)
+        yield ServerApi(client, on_silence)
+
+
+async def _page(client: ApiClient, task: str, start: int) -> PageDocument:
+    query = {"from": start, "wait": WAIT_S}
+    return await client.request("GET", f"/tasks/{part(task)}/events", PageDocument, query=query)
+
+
+async def _no_passing_token(_client: ApiClient) -> bool:
+    """Tell that the token is not one of a node that may be gone."""
+    return False
 
 
 def _parameters(query: Any) -> dict[str, Any]:

@@ -156,7 +156,8 @@ class App:
         if url:
             from comity.cli.api_server import server_api
 
-            async with server_api(url) as there:
+            silence = (f"{url} does not answer; asks again until it does", "dim")
+            async with server_api(url, lambda: self.screen.note(silence)) as there:
                 yield there
         else:
             from comity.cli.api_store import store_api

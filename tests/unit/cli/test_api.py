@@ -15,13 +15,23 @@ from typing import Any
 
 import pytest
 
+from comity.cli.api_server import ServerApi
 from comity.cli.exits import Exit
+from comity.core.ids import show_id
+from comity.journal.call import Kind
+from comity.journal.entry import Ended, entry
+from comity.journal.task import State
+from comity.journal.unit import Transition, Unit
 from comity.runtime.config import load_config
 from comity.runtime.node import Node
 from comity.server.assembly import server_of
 from comity.server.auth import Operators
+from comity.server.client import ApiClient
 from comity.server.listening import listen
 from comity.stores.open import open_store
+from comity.testing.waiting import wait_until
+from contract.world import World, append, subject
+from watching import Serving
 
 BOOK = """
 from comity import tool
@@ -283,3 +293,30 @@ def test_a_wrong_token_is_told(both: Both) -> None:
     both.server["COMITY_TOKEN"] = "co_wrong"
     code, _, stderr = both.run("tasks ls", by_server=True)
     assert (code, "the token is none of this server" in stderr) == (Exit.USAGE, True)
+
+
+async def test_a_task_is_followed_through_the_end_of_its_server() -> None:
+    """What the first server told is not told again by the one that takes its place at the same address."""
+    world = World("memory", Path())
+    task = (await world.held("a", entries=3)).id
+    serving = Serving(world.store)
+    seen: list[int] = []
+    saw = seen.append
+
+    async def follow(api: ServerApi) -> None:
+        async for item in api.follow(show_id(task)):
+            saw(item.seq)
+
+    async with serving:
+        client = ApiClient(serving.url, serving.token)
+        following = asyncio.ensure_future(follow(ServerApi(client, lambda: None)))
+        await wait_until(lambda: seen == [1, 2, 3])
+    await world.commit(append(await world.row(task), 2))
+    async with serving:
+        await wait_until(lambda: seen == [1, 2, 3, 4, 5])
+        row = await world.row(task)
+        entries = (entry(6, "", Kind.TASK, 1, Ended("succeeded")),)
+        await world.commit(Unit(subject(row), entries=entries, transition=Transition(State.SUCCEEDED)))
+        await asyncio.wait_for(following, 20)
+        await client.close()
+    assert seen == [1, 2, 3, 4, 5, 6]

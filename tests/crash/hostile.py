@@ -69,8 +69,8 @@ def probes(targets: dict[str, Any]) -> Iterator[tuple[str, Probe]]:
     """
     for path in targets.get("files", ()):
         yield f"read {path}", lambda path=path: _read(path)
-        yield f"read through a link {path}", lambda path=path: _read(_linked(path, os.symlink))
-        yield f"read through a hard link {path}", lambda path=path: _read(_linked(path, os.link))
+        yield f"read through a link {path}", lambda path=path: _read_by(path, os.symlink)
+        yield f"read through a hard link {path}", lambda path=path: _read_by(path, os.link)
     for path in targets.get("folders", ()):
         yield f"list {path}", lambda path=path: [item.name for item in Path(path).iterdir()]
         yield f"make a file in {path}", lambda path=path: _make(Path(path) / "planted")
@@ -141,10 +141,13 @@ def _read(path: str) -> str:
     return text
 
 
-def _linked(path: str, how: Callable[[str, str], None]) -> str:
+def _read_by(path: str, how: Callable[[str, str], None]) -> str:
     name = tempfile.mktemp(dir=Path.cwd())
-    how(path, name)
-    return name
+    try:
+        how(path, name)
+        return _read(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def _make(path: Path) -> str:

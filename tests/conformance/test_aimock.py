@@ -13,7 +13,7 @@ import pytest
 
 from conformance.lane import Lane, World
 from conformance.play import Run
-from conformance.programs import PROGRAMS, Missing, folder_of, node
+from conformance.programs import BY_NAME, PROGRAMS, Missing, folder_of, node
 from conformance.rows import Row
 from conformance.script import answer
 
@@ -34,7 +34,14 @@ def aimock() -> Iterator[str]:
         process.kill()
 
 
-async def test_every_program_works_with_an_upstream_that_others_wrote(aimock: str, tmp_path: Path) -> None:
+FEW = (("openai-chat", True), ("openai-responses", False), ("anthropic-messages", True), ("node-sdk-chat", False))
+EVERY = tuple((program.name, is_stream) for program in PROGRAMS if program.wire for is_stream in (False, True))
+
+
+@pytest.mark.parametrize("which", [FEW, pytest.param(EVERY, marks=pytest.mark.slow)], ids=["few", "every"])
+async def test_programs_work_with_an_upstream_that_others_wrote(
+    which: tuple[tuple[str, bool], ...], aimock: str, tmp_path: Path
+) -> None:
     turn = asyncio.Semaphore(AT_A_TIME)
 
     async def work(lane: Lane, row: Row) -> Run:
@@ -44,7 +51,7 @@ async def test_every_program_works_with_an_upstream_that_others_wrote(aimock: st
             await run.follow()
             return run
 
-    rows = [Row(item, is_stream, "aimock", "file") for item in PROGRAMS if item.wire for is_stream in (False, True)]
+    rows = [Row(BY_NAME[name], is_stream, "aimock", "file") for name, is_stream in which]
     with World(tmp_path, aimock) as world:
         async with Lane("lane", world) as lane, httpx2.AsyncClient() as http:
             runs = await asyncio.gather(*(work(lane, row) for row in rows))

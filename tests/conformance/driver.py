@@ -19,6 +19,7 @@ from comity.cli.main import main
 from comity.core.ids import Id, show_id
 from comity.journal.entry import Intent
 from comity.journal.unit import Answer, TaskSubject, Unit
+from comity.runtime.hardening import die_with_parent
 from comity.stores.postgres import PostgresStore
 from comity.stores.sqlite import SqliteStore
 
@@ -72,6 +73,7 @@ def watched(commit: Commit, killer: Killer) -> Commit:
 
 
 if __name__ == "__main__":
+    die_with_parent(signal.SIGKILL, os.getppid())
     planned = Killer(Path(sys.argv.pop(1)))
     for store in (SqliteStore, PostgresStore):
         store.commit = watched(store.commit, planned)  # type: ignore[method-assign]

@@ -100,12 +100,12 @@ class World:
         self._opened.close()
 
     def acts(self, ref: str) -> list[str]:
-        """Return what happened for a reference in order: effects, thoughts with what they saw (`thought/2 1ab34c`)."""
+        """Return what happened for a reference in order: effects (of twins `book-a`), thoughts with what they saw."""
         found = []
         for effect in self.tally.book().effects:
             about, _, number = str(effect.args["ref"]).partition("/")
             if about in (ref, f"{ref}-a", f"{ref}-b"):
-                found.append(f"thought/{number} {effect.args['seen']}" if number else effect.name)
+                found.append(f"thought/{number} {effect.args['seen']}" if number else effect.name + about[len(ref) :])
         return found
 
     def config(self, store: str) -> str:

@@ -18,7 +18,7 @@ from comity.testing.waiting import wait_until
 from conformance.lane import Adopted, Lane
 from conformance.processes import Agent, show, tail
 from conformance.rows import BOOK, PAY, THOUGHT, Row
-from conformance.script import GOAL, answer
+from conformance.script import GOAL, TWINS, answer
 
 PLACE_S = 40.0
 INCARNATIONS_MAX = 6
@@ -65,7 +65,8 @@ class Run:
         if self.row.fault.startswith("client-"):
             environment["TIMEOUT_S"] = CLIENT_TIMEOUT_S
         log = self.lane.folder / f"{self.ref}.{self.adopted.incarnation}.log"
-        self.agent = Agent(self.row.program, GOAL.format(ref=self.ref), environment, log)
+        goal = TWINS if self.is_twins else GOAL
+        self.agent = Agent(self.row.program, goal.format(ref=self.ref), environment, log)
         self.note(f"incarnation {self.adopted.incarnation} starts")
 
     def kill(self) -> None:
@@ -142,6 +143,11 @@ class Run:
         if not self.is_alive:
             return True
         return self.may_doubt and bool((await self.lane.show(self.adopted.task))["in_doubt"])
+
+    @property
+    def is_twins(self) -> bool:
+        """Tell whether the model books two rooms in one thought."""
+        return self.row.fault.startswith("twins")
 
     @property
     def may_doubt(self) -> bool:
@@ -258,6 +264,8 @@ def last_byte_is_late(act: str) -> Callable[[Run], Awaitable[None]]:
 
 FAULTS: dict[str, Callable[[Run], Awaitable[None]]] = {
     "none": nothing,
+    "twins": nothing,
+    "twins-agent-after-effect": agent_at("after book {ref}-b", "tool", 2),
     "upstream-503": upstream_503,
     "agent-before-reply": agent_at("after thought {ref}/1", "model", 2),
     "agent-mid-stream": agent_at("middle {ref}/1", "model", 2),
@@ -292,7 +300,8 @@ async def check(run: Run) -> None:
     """Hold that everything happened once, and that the task ended as it should."""
     assert run.agent is not None
     acts = Counter(run.lane.world.acts(run.ref))
-    assert {name: acts[name] for name in ("book", "pay")} == {"book": 1, "pay": 1}, acts
+    effects = {act: number for act, number in acts.items() if not act.startswith("thought")}
+    assert effects == dict.fromkeys(("book-a", "book-b", "pay") if run.is_twins else ("book", "pay"), 1), acts
     struck = f"thought/{STRUCK} "
     allowed = 2 if may_think_twice(run.row) else 1
     doubled = {act: number for act, number in acts.items() if number > (allowed if act.startswith(struck) else 1)}

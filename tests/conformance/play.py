@@ -310,6 +310,7 @@ async def check(run: Run) -> None:
     assert len(numbers) >= THOUGHTS or not run.row.program.wire, acts
     assert run.agent.answer == answer(run.ref)
     assert run.doubts == (["book"] if must_doubt(run.row) else []), run.doubts
+    assert b"ct_" not in run.lane.world.upstream.log.read_bytes(), "the upstream was shown a program's token"
     await run.lane.finish(run.adopted.task, run.agent.answer)
     await wait_until(lambda: _is_over(run), PLACE_S, "the task's end")
     task = await run.lane.show(run.adopted.task)

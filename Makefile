@@ -27,7 +27,8 @@ PYTEST_ARGS ?=
 setup: $(VENV)/.installed
 	@:
 
-# $(call make_venv,folder,lock file): a hash-checked install of exactly what the lock file names.
+# $(call make_venv,folder,lock file): a hash-checked install of exactly what the lock file names. It names everything, so
+# nothing is resolved: pip would look at a newer release where an extra is asked for, and refuse it for want of a hash.
 define make_venv
 	@python=$$(PYTHON='$(PYTHON)' sh tools/find_python) || exit 1; \
 	if ! $(1)/bin/python -m pip --version >/dev/null 2>&1; then \
@@ -35,7 +36,8 @@ define make_venv
 	    "$$python" -m venv --clear $(1) || exit 1; \
 	fi
 	@echo "setup: install $(2) into $(1)"
-	@$(1)/bin/python $(PIP_QUIETLY) install --require-hashes --requirement $(2)
+	@$(1)/bin/python $(PIP_QUIETLY) install --require-hashes --no-deps --requirement $(2)
+	@$(1)/bin/python $(PIP_QUIETLY) check
 endef
 
 # $(call install_comity,folder): the source tree itself, editable, without asking any index for anything.

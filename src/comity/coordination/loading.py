@@ -1,0 +1,82 @@
+"""Load a world file: strict YAML (or JSON), every problem with its line and a way out, all of them at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path as File
+
+import msgspec
+
+from comity.coordination.document import WorldDocument
+from comity.coordination.loading_problem import Path, Problem, WorldError
+from comity.coordination.loading_shape import read_as
+from comity.coordination.loading_yaml import WORLD_BYTES_MAX, read_yaml
+from comity.core.errors import UsageError
+
+
+class LoadedWorld(msgspec.Struct, frozen=True):
+    """A world file that was read and checked: its document, and the line on which each of its values stands.
+
+    `name` is how the file is called in messages; `lines` has paths such as `("tools", "drain", "touches", 0)`.
+    """
+
+    document: WorldDocument
+    name: str = ""
+    text: str = ""
+    lines: Mapping[Path, int] = {}
+
+    def line(self, path: Path) -> int:
+        """Return the line of a value, else of what is around it; 0 where the world is from no file."""
+        return line_of(self.lines, path)
+
+
+def load_world(path: str | os.PathLike[str], name: str = "") -> LoadedWorld:
+    """Read and check the world file at `path`; messages call it `name`, else as it was given.
+
+    Raises:
+        UsageError: `no_such_file` or `world_unreadable`: it cannot be read.
+        WorldError: what is wrong with it, line by line.
+    """
+    file, shown_as = File(path), name or str(path)
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(WORLD_BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise UsageError("no_such_file", f"there is no file `{shown_as}`", hint="give the path of a file") from None
+    except (OSError, ValueError) as error:
+        why = (getattr(error, "strerror", None) or str(error)).lower()
+        raise UsageError("world_unreadable", f"`{shown_as}` cannot be read: {why}", hint="name a file") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if len(data) <= WORLD_BYTES_MAX:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise WorldError(shown_as, [Problem(line, "", "it is not UTF-8", "save it as UTF-8")]) from None
+        text = data.decode("utf-8", "replace")
+    return read_world(text, shown_as)
+
+
+def read_world(text: str, name: str = "world.yaml") -> LoadedWorld:
+    """Read and check the text of a world file that messages call `name`.
+
+    Raises:
+        WorldError: what is wrong with it, line by line.
+    """
+    root, problems = read_yaml(text)
+    if root is None:
+        raise WorldError(name, problems)
+    plain, shape = read_as(root, WorldDocument)
+    problems += shape.problems
+    if plain is None or problems:
+        raise WorldError(name, problems)
+    try:
+        document = msgspec.convert(plain, WorldDocument)
+    except msgspec.ValidationError as error:
+        raise WorldError(name, [Problem(1, "", str(error))]) from None
+    return LoadedWorld(document, name, text, shape.lines)
+
+
+def line_of(lines: Mapping[Path, int], path: Path) -> int:
+    """Return the line of a path, else of the nearest one around it; 0 where there is none."""
+    return next((lines[path[:size]] for size in range(len(path), -1, -1) if path[:size] in lines), 0)

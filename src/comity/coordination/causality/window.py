@@ -1,0 +1,177 @@
+"""A window on the map for a console: what there was between two moments, around a focus, at most so many nodes.
+
+*agents*: who reads and writes which fields, what follows from them as declared, which invariants read them; this graph
+has circles where agents close loops. *calls*: what made what happen; it has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from comity.coordination.causality.answer import How, MapEdge, MapNode, Missing, NodeKind, Odd, is_principal, node_id
+from comity.coordination.causality.correlation import Guess
+from comity.coordination.causality.declared import Declared
+from comity.coordination.causality.happening import Happening
+from comity.coordination.causality.origins import origins
+from comity.coordination.causality.recorded import Recorded
+
+WINDOW_NODES_MAX = 300
+EVIDENCE_MAX = 3
+"""An edge of the agents' graph lists its latest calls, this many."""
+
+Detail = Literal["agents", "calls"]
+
+
+class MapWindow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the window shows, and how much it leaves out. `guesses` are labelled as such and are no edges."""
+
+    from_us: int
+    until_us: int
+    detail: Detail
+    nodes: tuple[MapNode, ...] = ()
+    edges: tuple[MapEdge, ...] = ()
+    guesses: tuple[Guess, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    odd: tuple[Odd, ...] = ()
+    nodes_cut: int = 0
+    edges_cut: int = 0
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What to look at: happenings from `from_us` up to and with `until_us`, within `hops` of `focus` (empty: all)."""
+
+    from_us: int
+    until_us: int
+    focus: str = ""
+    hops: int = 2
+    limit: int = WINDOW_NODES_MAX
+    detail: Detail = "agents"
+
+
+def look(recorded: Recorded, declared: Declared | None, guesses: Sequence[Guess], asked: Look) -> MapWindow:
+    """Return that window. An unknown focus gives an empty one.
+
+    Cost: linear in what the map holds.
+    """
+    inside = [it for it in recorded.in_order() if it.last_us >= asked.from_us and it.at_us <= asked.until_us]
+    if asked.detail == "calls":
+        nodes, edges, missing, odd = _of_calls(recorded, inside)
+    else:
+        nodes, edges = _of_agents(declared, inside)
+        missing, odd = [], []
+    kept = _kept(nodes, edges, asked, _resolved(recorded, nodes, asked.focus))
+    shown = [edge for edge in edges if edge.cause in kept and edge.effect in kept]
+    of_fields = {node.label for key, node in nodes.items() if key in kept and node.kind == "field"}
+    return MapWindow(
+        asked.from_us,
+        asked.until_us,
+        asked.detail,
+        tuple(node for key, node in nodes.items() if key in kept),
+        tuple(shown),
+        tuple(it for it in guesses if it.source in of_fields and it.target in of_fields),
+        tuple(it for it in missing if it.effect in kept),
+        tuple(it for it in odd if it.effect in kept),
+        len(nodes) - len(kept),
+        len(edges) - len(shown),
+    )
+
+
+def _resolved(recorded: Recorded, nodes: dict[str, MapNode], focus: str) -> str:
+    if not focus or focus in nodes:
+        return focus
+    found = recorded.find(focus)
+    if found is not None and found.id in nodes:
+        return found.id
+    kinds: tuple[NodeKind, ...] = ("agent", "field", "invariant")
+    return next((key for kind in kinds if (key := node_id(kind, focus)) in nodes), focus)
+
+
+def _of_calls(
+    recorded: Recorded, inside: Iterable[Happening]
+) -> tuple[dict[str, MapNode], list[MapEdge], list[Missing], list[Odd]]:
+    nodes = {it.id: it.node() for it in inside}
+    edges: list[MapEdge] = []
+    missing: list[Missing] = []
+    odd: list[Odd] = []
+    for key in list(nodes):
+        found = origins(recorded, recorded.happenings[key])
+        missing += found.missing
+        odd += found.odd
+        edges += found.edges
+        for edge in found.edges:
+            kind, _, name = edge.cause.partition(":")
+            if is_principal(edge.cause) and edge.cause not in nodes:
+                nodes[edge.cause] = MapNode(edge.cause, kind, name, edge.at_us, edge.at_us)  # type: ignore[arg-type]  # a principal's kind is a node's
+    return nodes, edges, missing, odd
+
+
+def _of_agents(declared: Declared | None, inside: Iterable[Happening]) -> tuple[dict[str, MapNode], list[MapEdge]]:
+    nodes: dict[str, MapNode] = {}
+    edges: dict[tuple[str, str, How], MapEdge] = {}
+    for call in (it for it in inside if it.is_acted and it.actor):
+        agent = _counted(nodes, "agent", call.actor, call.at_us)
+        for field in dict.fromkeys(change.field for change in call.changes.values()):
+            _joined(edges, agent, _counted(nodes, "field", field, call.at_us), "wrote", call)
+        for field in dict.fromkeys(read.field for read in call.reads.values()):
+            _joined(edges, _counted(nodes, "field", field, call.at_us), agent, "read", call)
+    if declared is not None:
+        _declared(declared, nodes, edges)
+    return nodes, list(edges.values())
+
+
+def _counted(nodes: dict[str, MapNode], kind: NodeKind, name: str, at_us: int) -> str:
+    key = node_id(kind, name)
+    known = nodes.get(key)
+    if known is None:
+        nodes[key] = MapNode(key, kind, name, at_us, at_us)
+    else:
+        nodes[key] = msgspec.structs.replace(known, until_us=max(known.until_us, at_us), count=known.count + 1)
+    return key
+
+
+def _joined(edges: dict[tuple[str, str, How], MapEdge], cause: str, effect: str, how: How, call: Happening) -> None:
+    known = edges.get((cause, effect, how))
+    evidence = (*known.evidence, call.name)[-EVIDENCE_MAX:] if known else (call.name,)
+    edges[cause, effect, how] = MapEdge(cause, effect, how, evidence, call.at_us, known.count + 1 if known else 1)
+
+
+def _declared(declared: Declared, nodes: dict[str, MapNode], edges: dict[tuple[str, str, How], MapEdge]) -> None:
+    """Add what was declared of the fields that are there: invariants over them, dependencies between them."""
+    for field in sorted(node.label for node in nodes.values() if node.kind == "field"):
+        here = node_id("field", field)
+        for influence in declared.influences(field):
+            there = node_id("field", influence.target)
+            if there in nodes:
+                evidence = (f"{influence.relation} ×{influence.gain:g} after {influence.lag_s:g} s",)
+                edges[here, there, "declared"] = MapEdge(here, there, "declared", evidence)
+        for bound in declared.bounds(field):
+            key = node_id("invariant", f"{bound.name} over {', '.join(bound.fields)}")
+            nodes.setdefault(key, MapNode(key, "invariant", bound.name, state=bound.severity))
+            edges[here, key, "bounds"] = MapEdge(here, key, "bounds", (bound.holds or bound.name,))
+
+
+def _kept(nodes: dict[str, MapNode], edges: Sequence[MapEdge], asked: Look, focus: str) -> set[str]:
+    """Return the ids to show: those nearest to the focus, else the busiest (agents) or the latest (calls)."""
+    limit = max(0, min(asked.limit, WINDOW_NODES_MAX))
+    distance = _distances(edges, focus, asked.hops) if focus else dict.fromkeys(nodes, 0)
+    by_weight: Callable[[str], tuple[int, int, int, str]] = (
+        (lambda key: (distance[key], -nodes[key].until_us, -nodes[key].at_us, key))
+        if asked.detail == "calls"
+        else (lambda key: (distance[key], -nodes[key].count, -nodes[key].until_us, key))
+    )
+    return set(sorted((key for key in nodes if key in distance), key=by_weight)[:limit])
+
+
+def _distances(edges: Sequence[MapEdge], focus: str, hops: int) -> dict[str, int]:
+    beside: dict[str, set[str]] = {}
+    for edge in edges:
+        beside.setdefault(edge.cause, set()).add(edge.effect)
+        beside.setdefault(edge.effect, set()).add(edge.cause)
+    distance, ring = {focus: 0}, [focus]
+    for hop in range(1, hops + 1):
+        ring = sorted({there for here in ring for there in beside.get(here, ())} - set(distance))
+        distance.update(dict.fromkeys(ring, hop))
+    return distance

@@ -1,8 +1,8 @@
 """The safe expression language: a small, bounded subset of Python's expressions, compiled to closures.
 
 Numbers, booleans, text, lists of these, names; arithmetic, comparisons, `and`, `or`, `not`, `in`, `a if b else c`, and
-the functions `min`, `max`, `abs`, `len`, `round`. There are no attributes, calls, comprehensions or assignments, so an
-expression ends, changes nothing and reaches nothing.
+the functions `min`, `max`, `abs`, `len`, `round`, `distinct` (how many different ones). There are no attributes, calls,
+comprehensions or assignments, so an expression ends, changes nothing and reaches nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ EXPRESSION_DEPTH_MAX: Final = 40
 MAGNITUDE_MAX: Final = 1e18
 """No number that an expression meets or makes is larger: sums stay exact enough, products bounded."""
 
-FUNCTIONS: Final[Mapping[str, Callable[..., Value]]] = {"min": min, "max": max, "abs": abs, "len": len, "round": round}
+FUNCTIONS: Final[Mapping[str, Callable[..., Value]]] = {
+    "min": min,
+    "max": max,
+    "abs": abs,
+    "len": len,
+    "round": round,
+    "distinct": lambda values: len(set(values)),
+}
 
 _HINT = "an expression has numbers, text, names, + - * / // %, comparisons, and, or, not, in, if-else, " + ", ".join(
     FUNCTIONS

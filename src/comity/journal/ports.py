@@ -188,7 +188,10 @@ class Store(Protocol):
 
 
 class View(msgspec.Struct, frozen=True):
-    """The immutable snapshot of a task that a gate sees. Names as in `Created`; `stopped` is a scope in force."""
+    """The immutable snapshot of a task that a gate sees. Names as in `Created`; `stopped` is a scope in force.
+
+    `round` counts the task's rethinks, `waits` how often this call has waited for a gate already.
+    """
 
     task: Id
     tenant: str
@@ -201,6 +204,8 @@ class View(msgspec.Struct, frozen=True):
     tool: ToolSpec | None
     stopped: str = ""
     rehearsed: bool = False
+    round: int = 0
+    waits: int = 0
 
 
 class Gate(Protocol):

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from comity.journal.world import Premise, Touch
+
 
 class Effect(StrEnum):
     """What performing a call does to the world, and so how a doubt about it is resolved (promise P2)."""
@@ -39,7 +41,8 @@ class ToolSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     A tool of an upstream MCP server is named `SERVER.TOOL` and says so in `server` (else empty); `key_argument` is the
     argument that takes the idempotency key, `error_means` what an answer with `isError` says of the effect (empty:
     `unknown` for effects, `answer` for `pure` and `read`). `file` is the tool file of a tool that no agent file
-    offers. `title`, `output` (JSON Schema of the result) and `annotations` are as MCP has them.
+    offers. `title`, `output` (JSON Schema of the result) and `annotations` are as MCP has them. `touches` and
+    `premises` are what a call does to the shared world and rests on.
     """
 
     name: str
@@ -60,6 +63,8 @@ class ToolSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     title: str = ""
     output: dict[str, Any] = {}
     annotations: dict[str, Any] = {}
+    touches: tuple[Touch, ...] = ()
+    premises: tuple[Premise, ...] = ()
 
 
 class Outside(msgspec.Struct, frozen=True, omit_defaults=True):

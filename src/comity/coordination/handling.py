@@ -1,0 +1,127 @@
+"""How calls of one tool touch the world: its declaration, and what it comes to for given arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from comity.coordination.document import PremiseSection, ToolSection, TouchSection
+from comity.coordination.naming import Template, argument
+from comity.core.errors import UsageError
+from comity.core.expression import Expression, Value, parse
+from comity.journal.spec import ToolSpec
+from comity.journal.world import Change, FieldValue, Op
+
+TOUCHES_MAX = 100
+
+
+class BoundPremise(NamedTuple):
+    """A premise with its arguments in it."""
+
+    field: str
+    holds: Expression
+    names: Mapping[str, Value]
+    max_age_s: float | None
+
+
+class Bound(NamedTuple):
+    """What one call touches and rests on. `settles_s` are the touches' own settle times, None for the fields'."""
+
+    changes: tuple[Change, ...]
+    premises: tuple[BoundPremise, ...]
+    settles_s: tuple[float | None, ...]
+    plan: str
+
+
+class Handling:
+    """A tool's touches and premises, compiled."""
+
+    __slots__ = ("_observed", "_premises", "_touches", "_when", "name", "section")
+
+    def __init__(self, name: str, section: ToolSection) -> None:
+        """Compile; see `of` and `beside`."""
+        self.name = name
+        self.section = section
+        self._touches = [(Template(item.field), parse(item.value), item) for item in section.touches]
+        self._premises = [(Template(item.field), parse(item.holds), item) for item in section.premises]
+        self._when = parse(section.when) if section.when else None
+        self._observed = [(Template(field), parse(text)) for field, text in section.observes.items()]
+        if len(self._touches) > TOUCHES_MAX:
+            raise UsageError("too_many_touches", f"tool `{name}` has more than {TOUCHES_MAX} touches")
+
+    @classmethod
+    def of(cls, name: str, section: ToolSection) -> Handling:
+        """Return the handling that the world file declares."""
+        return cls(name, section)
+
+    @classmethod
+    def beside(cls, spec: ToolSpec, here: Handling | None) -> Handling:
+        """Return the handling that a tool's author declared, with what the world file adds to it."""
+        base = here.section if here is not None else ToolSection()
+        touches = tuple(TouchSection(item.field, item.op, item.value, item.settle_s) for item in spec.touches)
+        premises = tuple(PremiseSection(item.field, item.holds, item.max_age_s) for item in spec.premises)
+        return cls(spec.name, msgspec.structs.replace(base, touches=touches, premises=premises))
+
+    @property
+    def acts(self) -> bool:
+        """Tell whether calls touch or rest on anything (a tool may only observe)."""
+        return bool(self._touches or self._premises)
+
+    def bind(self, args: Mapping[str, Any]) -> Bound:
+        """Return what a call with these arguments touches.
+
+        Raises:
+            UsageError: an argument is missing or cannot be meant.
+        """
+        names = _names(args)
+        plan = argument(args, self.section.plan) if self.section.plan else None
+        if self._when is not None and not self._when.holds(names):
+            return Bound((), (), (), str(plan or ""))
+        changes = tuple(_change(template.fill(args), value(names), item) for template, value, item in self._touches)
+        premises = tuple(
+            BoundPremise(template.fill(args), holds, names, item.max_age_s) for template, holds, item in self._premises
+        )
+        return Bound(changes, premises, tuple(item.settle_s for _, _, item in self._touches), str(plan or ""))
+
+    def observed(self, args: Mapping[str, Any], result: Any) -> list[tuple[str, FieldValue]]:
+        """Return the fields that a read's result fills, by canonical name; those that it does not tell are left out."""
+        names = _names(args) | ({} if not isinstance(result, Mapping) else _names(result))
+        if not isinstance(result, Mapping | list):
+            names["result"] = result
+        found: list[tuple[str, FieldValue]] = []
+        for template, value in self._observed:
+            if value.names <= set(names):
+                came = value(names)
+                found.append((template.fill({**args, **(result if isinstance(result, Mapping) else {})}), _plain(came)))
+        return found
+
+
+def _names(values: Mapping[str, Any]) -> dict[str, Value]:
+    made: dict[str, Value] = {}
+    for name, value in values.items():
+        if isinstance(value, bool | int | float | str) or value is None:
+            made[name] = value
+        elif isinstance(value, list) and all(isinstance(item, bool | int | float | str) for item in value):
+            made[name] = tuple(value)
+    return made
+
+
+def _plain(value: Value) -> FieldValue:
+    if isinstance(value, frozenset | tuple):
+        return as_set(value)
+    return value
+
+
+def as_set(values: Sequence[Any] | frozenset[Any]) -> tuple[Any, ...]:
+    """Return a set of scalars as a field holds it: sorted, each once."""
+    return tuple(sorted(set(values), key=lambda item: (type(item).__name__, item)))
+
+
+def _change(field: str, value: Value, item: TouchSection) -> Change:
+    op: Op = item.op
+    came = _plain(value)
+    if op == "remove" and isinstance(came, int | float) and not isinstance(came, bool):
+        return Change(field, "add", -came)
+    return Change(field, op, came)

@@ -1,0 +1,114 @@
+"""Names of the world: field names, templates that stand for them, and patterns.
+
+A field name is `RESOURCE.FIELD`; the field follows the last dot. Names are made canonical before anything is judged by
+them (Unicode NFKC, no case, no blanks at the ends), so that no alias passes beside a rule.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from comity.core.errors import UsageError
+
+NAME_CHARS_MAX = 300
+_PART = re.compile(r"\{([\w.-]+)\}")
+_ODD = re.compile(r"[\x00-\x1f\x7f{}*\s]")
+
+
+def canonical_name(text: str) -> str:
+    """Return the canonical form of a resource's or field's name.
+
+    Raises:
+        UsageError: it is empty, too long, or has blanks, control characters, braces or `*` in it.
+    """
+    name = unicodedata.normalize("NFKC", text).strip().casefold()
+    if not name or len(name) > NAME_CHARS_MAX or _ODD.search(name) or "//" in name:
+        hint = f"1 to {NAME_CHARS_MAX} characters without blanks, `{{`, `}}`, `*` or `//`"
+        raise UsageError("bad_name", f"`{text[:60]}` cannot name a resource or field", hint=hint, retry="rethink")
+    return name
+
+
+def split_field(name: str) -> tuple[str, str]:
+    """Return the resource and the field of a field name; the resource is empty where there is no dot."""
+    resource, _, field = name.rpartition(".")
+    return resource, field
+
+
+class Template:
+    """A name with `{parts}` in it, each of which stands for one piece of an id (no `/`), and perhaps `*` for many."""
+
+    __slots__ = ("_found", "_groups", "_pieces", "names", "text")
+
+    def __init__(self, text: str) -> None:
+        """Read a template."""
+        self.text = text
+        self.names = frozenset(_PART.findall(text))
+        self._pieces = _PART.split(text)
+        groups: dict[str, str] = {}
+        pattern = ""
+        for place, piece in enumerate(self._pieces):
+            if place % 2 == 0:
+                plain = unicodedata.normalize("NFKC", piece).casefold()
+                pattern += ".*?".join(re.escape(part) for part in plain.split("*")) if plain else ""
+            elif piece in groups:
+                pattern += f"(?P={groups[piece]})"
+            else:
+                groups[piece] = f"g{len(groups)}"
+                pattern += f"(?P<{groups[piece]}>[^/]+?)"
+        self._groups = groups
+        self._found = re.compile(pattern)
+
+    @property
+    def is_pattern(self) -> bool:
+        """Tell whether it stands for many names, even with its parts filled in."""
+        return "*" in self.text
+
+    def match(self, name: str) -> dict[str, str] | None:
+        """Return the parts of a canonical `name`, or None where it is not of this form."""
+        hit = self._found.fullmatch(name)
+        return None if hit is None else {key: hit[group] for key, group in self._groups.items()}
+
+    def fill(self, values: Mapping[str, Any]) -> str:
+        """Return the canonical name with `values` in it (a pattern stays one).
+
+        Raises:
+            UsageError: a part has no value, or one that cannot be a piece of an id.
+        """
+        made = []
+        for place, piece in enumerate(self._pieces):
+            made.append(piece if place % 2 == 0 else _piece(self.text, piece, values))
+        name = "".join(made)
+        if self.is_pattern:
+            return unicodedata.normalize("NFKC", name).strip().casefold()
+        return canonical_name(name)
+
+    def __repr__(self) -> str:
+        return f"Template({self.text!r})"
+
+
+def argument(values: Mapping[str, Any], path: str) -> Any:
+    """Return the argument at a dotted path, or None where there is none."""
+    found: Any = values
+    if path in values:
+        return values[path]
+    for part in path.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return None
+        found = found[part]
+    return found
+
+
+def _piece(text: str, name: str, values: Mapping[str, Any]) -> str:
+    value = argument(values, name)
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip() or "/" in str(value):
+        said = "is missing" if value is None else f"is `{str(value)[:60]}`"
+        raise UsageError(
+            "bad_argument",
+            f"`{name}` {said}, and `{text}` needs a name there",
+            hint="give text or a whole number without `/`",
+            retry="rethink",
+        )
+    return str(value).strip()

@@ -1,0 +1,365 @@
+"""The world compiled: what a field is, what a tool's call would touch, which rules speak of a field.
+
+A component is made of the kinds that an invariant, a dependency, a contract or a tool ties together; it has one writer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from comity.coordination.contracts import Contract
+from comity.coordination.document import Aggregate, FieldSection, InvariantSection, KindSection, WorldDocument
+from comity.coordination.handling import Handling
+from comity.coordination.invariant import Instance, Rule, Term
+from comity.coordination.naming import Template, canonical_name, split_field
+from comity.core.errors import UsageError
+from comity.journal.naming import is_named
+from comity.journal.spec import ToolSpec
+from comity.journal.world import FieldValue
+
+CACHE_MAX = 50_000
+DEPTH_MAX = 3
+_WINDOW = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+class Kind(NamedTuple):
+    """A kind of resources, with the template of their ids and the component that it belongs to."""
+
+    name: str
+    template: Template
+    fields: Mapping[str, FieldSection]
+    domain: str
+    component: str
+
+
+class Influence(NamedTuple):
+    """What a step of one unit at a field means for another, after `lag_s`; `path` are the fields in between."""
+
+    field: str
+    gain: float
+    lag_s: float
+    path: tuple[str, ...]
+
+
+class Link(NamedTuple):
+    """A dependency between field templates."""
+
+    source: Template
+    target: Template
+    relation: str
+    gain: float
+    lag_s: float
+
+
+def window_s(text: str) -> float:
+    """Return the seconds of a window such as `24h`; 0 for none.
+
+    Raises:
+        UsageError: it is no window.
+    """
+    if not text:
+        return 0.0
+    found = _WINDOW.fullmatch(text.strip())
+    if found is None or not float(found[1]):
+        raise UsageError("bad_window", f"`{text}` is no window of time", hint="write a number and one of s, m, h, d, w")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+class World:
+    """A world file made ready to judge by. Immutable, but for caches; `tools` may be added to by `declare`."""
+
+    def __init__(self, document: WorldDocument) -> None:
+        """Compile a document.
+
+        Raises:
+            UsageError: it does not fit together.
+        """
+        self.document = document
+        self._links = tuple(
+            Link(Template(item.source), Template(item.target), item.relation, item.gain, item.lag_s)
+            for item in document.dependencies
+        )
+        self.rules = (
+            *(_rule(name, section) for name, section in document.invariants.items()),
+            *(rule for kind in document.kinds.values() for rule in _bounds(kind)),
+        )
+        self._contracts = {name: Contract(name, section) for name, section in document.contracts.items()}
+        self._tools = {name: Handling.of(name, section) for name, section in document.tools.items()}
+        self.kinds = self._compiled_kinds()
+        self._fields: dict[str, tuple[Kind, FieldSection, dict[str, str]] | None] = {}
+        self._instances: dict[str, tuple[Instance, ...]] = {}
+        self._reached: dict[str, tuple[Influence, ...]] = {}
+        self.labels = {canonical_name(name): item for name, item in document.resources.items()}
+
+    # Fields
+
+    def section(self, field: str) -> FieldSection | None:
+        """Return what the file says of a field (a canonical name), None where it knows no such field."""
+        found = self._find(field)
+        return None if found is None else found[1]
+
+    def require(self, field: str) -> FieldSection:
+        """Return what the file says of a field.
+
+        Raises:
+            UsageError: it knows no such field.
+        """
+        found = self.section(field)
+        if found is None:
+            known = [f"{kind.template.text}.{name}" for kind in self.kinds.values() for name in kind.fields]
+            raise UsageError(
+                "unknown_field",
+                f"the world has no field `{field}`",
+                hint=f"it has {', '.join(f'`{name}`' for name in known[:12])}" if known else "it has none",
+                retry="rethink",
+            )
+        return found
+
+    def kind_of(self, field: str) -> str:
+        """Return the kind of a field's resource, empty for an unknown field."""
+        found = self._find(field)
+        return "" if found is None else found[0].name
+
+    def component_of(self, field: str) -> str:
+        """Return the component that a field belongs to, empty for an unknown field."""
+        found = self._find(field)
+        return "" if found is None else found[0].component
+
+    def settle_s(self, field: str) -> float:
+        """Return within how many seconds of its outcome a change of this field shows."""
+        section = self.section(field)
+        return 0.0 if section is None else section.settle_s
+
+    def domain_of(self, field: str) -> str:
+        """Return the failure domain of a field's resource, empty where none is named."""
+        resource, _ = split_field(field)
+        named = self.labels.get(resource)
+        if named is not None and named.domain:
+            return named.domain
+        found = self._find(field)
+        if found is None or not found[0].domain:
+            return ""
+        values = {**found[2], **(named.labels if named is not None else {})}
+        try:
+            return Template(found[0].domain).fill(values)
+        except UsageError:
+            return ""
+
+    def initial(self, field: str) -> FieldValue:
+        """Return the first proposed value of a field: the resource's, else the kind's; None for none."""
+        resource, name = split_field(field)
+        named = self.labels.get(resource)
+        if named is not None and name in named.values:
+            return named.values[name]
+        section = self.section(field)
+        return None if section is None else section.initial
+
+    def named_fields(self) -> Iterable[str]:
+        """Yield the fields of the resources that the file names."""
+        for resource in self.labels:
+            for kind in self.kinds.values():
+                if kind.template.match(resource) is not None:
+                    yield from (f"{resource}.{name}" for name in kind.fields)
+
+    # Rules
+
+    def instances(self, field: str, known: Iterable[str]) -> tuple[Instance, ...]:
+        """Return the invariants that speak of a field, with their templates filled in.
+
+        `known` are the fields that exist; they matter where a rule has a template without `{names}` that is this one.
+        """
+        found = self._instances.get(field)
+        if found is not None:
+            return found
+        made: dict[str, Instance] = {}
+        lasts = True
+        for rule in self.rules:
+            for bound in rule.bindings(field):
+                if bound is None:
+                    lasts = False
+                    made.update((item.key, item) for item in rule.all_instances(known))
+                else:
+                    item = rule.instance(bound)
+                    made[item.key] = item
+        instances = tuple(made.values())
+        if lasts:
+            _keep(self._instances, field, instances)
+        return instances
+
+    def invariants_of(self, field: str) -> tuple[str, ...]:
+        """Return the names of the invariants that speak of a field."""
+        return tuple(rule.name for rule in self.rules if any(True for _ in rule.bindings(field)))
+
+    def influences(self, field: str) -> tuple[Influence, ...]:
+        """Return what a step at a field moves by `derives` dependencies, at most three deep."""
+        found = self._reached.get(field)
+        if found is None:
+            found = tuple(self._reach(field, 1.0, 0.0, (field,)))
+            _keep(self._reached, field, found)
+        return found
+
+    def reaches(self, field: str) -> tuple[str, ...]:
+        """Return the fields that depend on a field by any relation, at most three deep."""
+        found: list[str] = []
+        edge = [field]
+        for _ in range(DEPTH_MAX):
+            edge = [target for source in edge for target, _ in self._targets(source) if target not in {field, *found}]
+            found += edge
+        return tuple(dict.fromkeys(found))
+
+    def contract(self, name: str) -> Contract:
+        """Return a contract by its name."""
+        return self._contracts[name]
+
+    # Tools
+
+    def tool(self, name: str, spec: ToolSpec | None = None) -> Handling | None:
+        """Return how calls of a tool touch the world: as the file says, or its author; None where nobody says.
+
+        Raises:
+            UsageError: both say it.
+        """
+        here = self._tools.get(name)
+        if spec is None or not (spec.touches or spec.premises):
+            return here
+        if here is not None and (here.section.touches or here.section.premises):
+            raise UsageError(
+                "declared_twice",
+                f"what tool `{name}` touches is declared in the world file and beside the tool",
+                hint="take one of the two out",
+            )
+        return Handling.beside(spec, here)
+
+    def scoped(self, tool: str) -> list[Kind]:
+        """Return the kinds whose scope a tool's name matches."""
+        sections = self.document.kinds
+        return [kind for name, kind in self.kinds.items() if is_named(tool, sections[name].scope)]
+
+    # Inside
+
+    def _find(self, field: str) -> tuple[Kind, FieldSection, dict[str, str]] | None:
+        if field in self._fields:
+            return self._fields[field]
+        resource, name = split_field(field)
+        found = None
+        for kind in self.kinds.values():
+            parts = kind.template.match(resource) if name in kind.fields else None
+            if parts is not None:
+                found = (kind, kind.fields[name], parts)
+                break
+        _keep(self._fields, field, found)
+        return found
+
+    def _targets(self, field: str) -> Iterable[tuple[str, Link]]:
+        for link in self._links:
+            parts = link.source.match(field)
+            if parts is not None and link.target.names <= set(parts) and not link.target.is_pattern:
+                yield link.target.fill(parts), link
+
+    def _reach(self, field: str, gain: float, lag_s: float, path: tuple[str, ...]) -> Iterable[Influence]:
+        if len(path) > DEPTH_MAX:
+            return
+        for target, link in self._targets(field):
+            if link.relation == "derives" and target not in path:
+                far = Influence(target, gain * link.gain, lag_s + link.lag_s, (*path, target))
+                yield far
+                yield from self._reach(target, far.gain, far.lag_s, far.path)
+
+    def _compiled_kinds(self) -> dict[str, Kind]:
+        sections = self.document.kinds
+        templates = {name: Template(section.id) for name, section in sections.items()}
+        groups = {name: name for name in sections}
+        for fields in self._tied():
+            kinds = [name for text in fields for name in _kinds_named(text, sections, templates)]
+            for one in kinds[1:]:
+                _join(groups, kinds[0], one)
+        return {
+            name: Kind(
+                name,
+                templates[name],
+                {field.casefold(): section for field, section in item.fields.items()},
+                item.domain,
+                _root(groups, name),
+            )
+            for name, item in sections.items()
+        }
+
+    def _tied(self) -> Iterable[Sequence[str]]:
+        """Yield groups of field templates that must be judged together."""
+        for rule in self.document.invariants.values():
+            yield [text for term in rule.let.values() for text in _texts(term)]
+        for link in self.document.dependencies:
+            yield [link.source, link.target]
+        for contract in self.document.contracts.values():
+            yield [contract.artefact, *(text for text in contract.consumers if "." in text)]
+
+
+def _keep(cache: dict[str, Any], key: str, value: Any) -> None:
+    if len(cache) >= CACHE_MAX:
+        cache.clear()
+    cache[key] = value
+
+
+def _texts(term: str | Aggregate) -> list[str]:
+    if isinstance(term, str):
+        return [term]
+    return [text for text in (term.sum, term.count, term.max, term.min) if text]
+
+
+def _rule(name: str, section: InvariantSection) -> Rule:
+    return Rule(name, section, {key: _term(name, key, item) for key, item in section.let.items()})
+
+
+def _bounds(kind: KindSection) -> Iterable[Rule]:
+    """Yield what `low` and `high` of a kind's fields mean: invariants that are always enforced."""
+    for field, section in kind.fields.items():
+        limits = [f"{low:g} <= value" for low in (section.low,) if low is not None]
+        limits += [f"value <= {high:g}" for high in (section.high,) if high is not None]
+        if limits:
+            holds = InvariantSection({"value": f"{kind.id}.{field}"}, " and ".join(limits), mode="enforce")
+            yield _rule(f"{kind.id}.{field} bounds", holds)
+
+
+def _term(rule: str, key: str, item: str | Aggregate) -> Term:
+    if isinstance(item, str):
+        return Term("field", Template(item), 0)
+    given = [(how, text) for how in ("sum", "count", "max", "min") if (text := getattr(item, how))]
+    if len(given) != 1:
+        raise UsageError(
+            "bad_aggregate",
+            f"invariant `{rule}`: `{key}` needs exactly one of sum, count, max, min",
+            hint='write, say, {sum: "offer/*.discount"}',
+        )
+    how, text = given[0]
+    width_s = window_s(item.within)
+    if width_s and how not in ("sum", "count"):
+        raise UsageError("bad_aggregate", f"invariant `{rule}`: `{key}`: only sum and count take `within`")
+    return Term(f"{how}_within" if width_s else how, Template(text), round(width_s * 1e6))  # type: ignore[arg-type]
+
+
+def _kinds_named(text: str, sections: Mapping[str, Any], templates: Mapping[str, Template]) -> list[str]:
+    """Return the kinds that a field template may speak of."""
+    resource, field = split_field(text)
+    probe = re.sub(r"\{[^}]*\}|\*", "x", resource).casefold()
+    wild = Template(re.sub(r"\{[^}]*\}", "*", resource))
+    found = []
+    for name, section in sections.items():
+        plain = re.sub(r"\{[^}]*\}", "x", section.id).casefold()
+        is_there = field == "*" or field in section.fields
+        if is_there and (templates[name].match(probe) is not None or wild.match(plain) is not None):
+            found.append(name)
+    return found
+
+
+def _root(groups: dict[str, str], name: str) -> str:
+    while groups[name] != name:
+        name = groups[name]
+    return name
+
+
+def _join(groups: dict[str, str], one: str, other: str) -> None:
+    a, b = sorted((_root(groups, one), _root(groups, other)))
+    groups[b] = a

@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the program itself: each command's help, every key of the configuration, the API.
+"""Write docs/reference/ from the program itself: commands, configuration, API, world file.
 
 Run from the repository: `python tools/reference.py` writes the pages, `--check` fails where they are not what it would
 write.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+import reference_world
 from comity.cli.commands.run import Run
 from comity.cli.exits import table
 from comity.cli.grammar import SHARED_TITLE
@@ -32,6 +33,8 @@ def pages() -> dict[str, str]:
         "cli.md": command_line(),
         "config.md": configuration(),
         "openapi.json": openapi.described(OPERATIONS).decode(),
+        "world.md": reference_world.page(WRITTEN_BY),
+        "world.schema.json": reference_world.schema(),
     }
 
 

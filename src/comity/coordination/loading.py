@@ -5,14 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path as File
+from typing import Final
 
 import msgspec
 
 from comity.coordination.document import WorldDocument
-from comity.coordination.loading_problem import Path, Problem, WorldError
+from comity.coordination.loading_check import Flaw, Flaws, check_dependencies, check_kinds, check_resources
+from comity.coordination.loading_check_rehearsal import check_rehearsal
+from comity.coordination.loading_check_rules import check_contracts, check_invariants
+from comity.coordination.loading_check_tools import check_authority, check_detectors, check_readings, check_tools
+from comity.coordination.loading_problem import Path, Problem, WorldError, shown
 from comity.coordination.loading_shape import read_as
 from comity.coordination.loading_yaml import WORLD_BYTES_MAX, read_yaml
 from comity.core.errors import UsageError
+
+LOOKS: Final = (
+    *(check_resources, check_dependencies, check_invariants, check_contracts, check_tools, check_detectors),
+    *(check_authority, check_readings, check_rehearsal),
+)
+_LEANED_ON: Final = ("", "kinds", "resources", "tools", "rehearsal")
+"""Where a gap would make other parts look wrong."""
 
 
 class LoadedWorld(msgspec.Struct, frozen=True):
@@ -68,13 +80,35 @@ def read_world(text: str, name: str = "world.yaml") -> LoadedWorld:
         raise WorldError(name, problems)
     plain, shape = read_as(root, WorldDocument)
     problems += shape.problems
-    if plain is None or problems:
+    if plain is None or not all(_stands_alone(problem) for problem in problems):
         raise WorldError(name, problems)
     try:
         document = msgspec.convert(plain, WorldDocument)
     except msgspec.ValidationError as error:
-        raise WorldError(name, [Problem(1, "", str(error))]) from None
+        raise WorldError(name, [*problems, Problem(1, "", str(error))]) from None
+    for flaw in _flaws(document):
+        problems.append(Problem(line_of(shape.lines, flaw.path), shown(flaw.path), flaw.message, flaw.hint))
+    if problems:
+        raise WorldError(name, problems)
     return LoadedWorld(document, name, text, shape.lines)
+
+
+def check_document(document: WorldDocument) -> tuple[Problem, ...]:
+    """Return what is wrong with a document that was built in Python; problems have paths, and no lines."""
+    return tuple(Problem(0, shown(flaw.path), flaw.message, flaw.hint) for flaw in _flaws(document))
+
+
+def _stands_alone(problem: Problem) -> bool:
+    """Tell whether the rest of the file can be judged in spite of a problem."""
+    section = problem.path.partition(".")[0].partition("[")[0]
+    return section in WorldDocument.__struct_fields__ and section not in _LEANED_ON
+
+
+def _flaws(document: WorldDocument) -> list[Flaw]:
+    flaws = Flaws(document)
+    for look in LOOKS if check_kinds(flaws) else ():
+        look(flaws)
+    return flaws.found
 
 
 def line_of(lines: Mapping[Path, int], path: Path) -> int:

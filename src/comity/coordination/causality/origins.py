@@ -55,6 +55,8 @@ def origins(recorded: Recorded, happening: Happening) -> Origins:
             odd.append(Odd(cause_id, happening.id, how, why, (reference.evidence,)))
             continue
         at_us = happening.at_us
+        if how == "saw" and (cause_id, "read_from") in edges:
+            how = "read_from"  # the version is the observation's own: one edge, twice told
         known = edges.get((cause_id, how))
         evidence = (*known.evidence, reference.evidence) if known else (reference.evidence,)
         edges[cause_id, how] = MapEdge(cause_id, happening.id, how, evidence, at_us, len(evidence))
@@ -65,6 +67,8 @@ def origins(recorded: Recorded, happening: Happening) -> Origins:
 
 def _references(recorded: Recorded, it: Happening) -> Iterator[_Reference]:
     for named in sorted(it.named, key=lambda named: (named.how, named.name, named.evidence)):
+        if named.how == "saw":
+            continue
         if named.how == "asked" and _is_approval(recorded.find(named.name), it):
             continue
         yield _Reference(recorded.find(named.name), named.name, named.how, named.evidence)
@@ -76,6 +80,8 @@ def _references(recorded: Recorded, it: Happening) -> Iterator[_Reference]:
     for version, read in sorted(it.reads.items()):
         if read.version > 0:
             yield _Reference(recorded.writer(version), version, "read_from", version)
+    for named in (named for named in it.named if named.how == "saw"):
+        yield _Reference(recorded.find(named.name), named.name, named.how, named.evidence)
     if it.task and it.kind != "answer":
         yield _Reference(recorded.happenings.get(node_id("task", it.task)), it.task, "made", it.task)
         if it.kind == "call":

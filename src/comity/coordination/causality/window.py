@@ -103,9 +103,12 @@ def _of_calls(
         edges += found.edges
         for edge in found.edges:
             kind, _, name = edge.cause.partition(":")
-            if is_principal(edge.cause) and edge.cause not in nodes:
-                nodes[edge.cause] = MapNode(edge.cause, kind, name, edge.at_us, edge.at_us)  # type: ignore[arg-type]  # a principal's kind is a node's
-    return nodes, edges, missing, odd
+            if is_principal(edge.cause):
+                known = nodes.get(edge.cause)
+                at_us = min(known.at_us, edge.at_us) if known else edge.at_us
+                nodes[edge.cause] = MapNode(edge.cause, kind, name, at_us, edge.at_us)  # type: ignore[arg-type]  # a principal's kind is a node's
+    in_order = sorted(nodes.values(), key=lambda it: (it.at_us, not is_principal(it.id), it.id))
+    return {node.id: node for node in in_order}, edges, missing, odd
 
 
 def _of_agents(declared: Declared | None, inside: Iterable[Happening]) -> tuple[dict[str, MapNode], list[MapEdge]]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from comity.coordination.document import WorldDocument
 from comity.core.ids import Id
 from comity.journal.entry import Body, Entry
 from comity.journal.program import offered_by
@@ -22,8 +23,9 @@ QUICK = Settings(permit_s=1.0, lease_s=30.0, lease_margin_s=5.0, linger_s=0.2, d
 class Stage:
     """One store, one clock, and the agents of a test; `node` plays a node process that may be started anew."""
 
-    def __init__(self, *things: Callable[..., Any]) -> None:
-        """Offer `things` (agents and tools) and what their modules hold."""
+    def __init__(self, *things: Callable[..., Any], world: WorldDocument | None = None) -> None:
+        """Offer `things` (agents and tools) and what their modules hold, in a `world`."""
+        self.world = world
         self.clock = FakeClock()
         self.entropy = FakeEntropy(7)
         self.store = MemoryStore(self.clock)
@@ -32,12 +34,16 @@ class Stage:
     @asynccontextmanager
     async def node(self) -> AsyncIterator[Embedded]:
         """Play a node until the block ends; then everything of it is gone, as after a crash."""
-        node = Embedded(self.loaded, self.store, settings=QUICK, clock=self.clock, entropy=self.entropy)
+        node = Embedded(
+            self.loaded, self.store, settings=QUICK, clock=self.clock, entropy=self.entropy, world=self.world
+        )
+        await node.coordination.start(self.world)
         await node.kernel.start("stage", 1)
         try:
             yield node
         finally:
             await node.kernel.stop()
+            await node.coordination.stop()
             await self.store.declare_dead(node.kernel.lease.node)
 
     async def until(self, node: Embedded, task: Id, *states: State, seconds: float = 300.0) -> TaskRow:

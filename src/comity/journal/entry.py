@@ -19,6 +19,7 @@ from comity.core.ids import Id
 from comity.journal.budget import NO_COST, Budget, Cost, Grant
 from comity.journal.call import Status
 from comity.journal.segment import EMPTY_HEAD, NOTHING, Payload
+from comity.journal.world import Touched
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True):
@@ -71,7 +72,7 @@ class Intent(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
     `performed` is the digest of the arguments actually performed where a gate trimmed them (then `args` is those),
     `once` the business key that this call holds. `cleans` is the call that a reconcile, compensate or verify call
-    belongs to.
+    belongs to. `touched` is what admission let it do to the shared world; None where it does nothing to it.
     """
 
     asked: Asked
@@ -84,6 +85,7 @@ class Intent(msgspec.Struct, frozen=True, array_like=True, tag=3):
     args: Payload = NOTHING
     context: Context | None = None
     cleans: int = 0
+    touched: Touched | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, array_like=True):

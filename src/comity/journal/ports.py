@@ -190,7 +190,8 @@ class Store(Protocol):
 class View(msgspec.Struct, frozen=True):
     """The immutable snapshot of a task that a gate sees. Names as in `Created`; `stopped` is a scope in force.
 
-    `round` counts the task's rethinks, `waits` how often this call has waited for a gate already.
+    `round` counts the task's rethinks, `waits` how often this call has waited for a gate already; `last_seq` is the
+    journal's last entry.
     """
 
     task: Id
@@ -206,6 +207,7 @@ class View(msgspec.Struct, frozen=True):
     rehearsed: bool = False
     round: int = 0
     waits: int = 0
+    last_seq: int = 0
 
 
 class Gate(Protocol):

@@ -8,6 +8,7 @@ import msgspec
 
 from comity.core.errors import Retry
 from comity.journal.unit import Guard, StateWrite
+from comity.journal.world import Touched
 
 
 class Hold(Protocol):
@@ -23,11 +24,15 @@ class Hold(Protocol):
 
 
 class Allow(msgspec.Struct, frozen=True):
-    """Go on: check `guards` and write `records` in the intent's transaction; confirm or release `holds`."""
+    """Go on: check `guards` and write `records` in the intent's transaction; confirm or release `holds`.
+
+    `touched` is what the call may do to the shared world; the intent keeps it.
+    """
 
     guards: tuple[Guard, ...] = ()
     records: tuple[StateWrite, ...] = ()
     holds: tuple[Hold, ...] = ()
+    touched: Touched | None = None
 
 
 class Trim(msgspec.Struct, frozen=True):

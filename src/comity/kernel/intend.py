@@ -97,6 +97,7 @@ async def _intent(passage: Passage, key: str) -> Intent:
         once=key,
         context=passage.context,
         cleans=passage.cleans,
+        touched=passage.allowed.touched,
     )
     if passage.call.args == passage.asked.args:
         return intent

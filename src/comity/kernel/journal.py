@@ -9,6 +9,7 @@ import msgspec
 
 from comity.core.clock import Clock
 from comity.core.errors import Stopped
+from comity.core.ids import Id
 from comity.core.limits import SEGMENT_EARLY_BYTES
 from comity.journal.entry import Body, Entry, entry
 from comity.journal.ports import Store
@@ -21,8 +22,8 @@ from comity.kernel.patience import patiently
 
 Item = tuple[str, str, Body]
 """Branch, kind and body of an entry to be."""
-OnEntry = Callable[[Entry, Body], None]
-"""Is told of each entry that is appended, or will be with the next append."""
+OnEntry = Callable[[Id, Entry, Body], None]
+"""Is told, with the task, of each entry that is appended, or will be with the next append."""
 
 
 class With(msgspec.Struct, frozen=True):
@@ -142,7 +143,7 @@ class Journal:
     def _apply(self, made: Entry, body: Body) -> None:
         self.ledger.apply(made, body)
         for told in self._on_entry:
-            told(made, body)
+            told(self._row.id, made, body)
 
     async def _commit(self, unit: Unit) -> object:
         answers = await patiently(self._clock, lambda: self._store.commit([unit]))

@@ -66,7 +66,7 @@ class Passage:
 
     def view(self) -> View:
         """Return the snapshot that gates judge by."""
-        return self.run.view(self.spec)
+        return self.run.view(self.spec, self.waits)
 
     def over_budget(self, *, is_counted: bool = False) -> Park | None:
         """Return why the call would break the task's budget, counting everything that is reserved by now; else None.
@@ -159,6 +159,7 @@ def passage_of(run: Run, record: Record, args: bytes) -> Passage:
     made.round = run.ledger.round
     made.record = record if record.meant else None
     made.waited = None if record.meant else record
+    made.waits = record.waiting.n if record.waiting is not None else 0
     made.reserve = record.reserve
     _declare(made)
     return made

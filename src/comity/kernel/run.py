@@ -232,8 +232,8 @@ class Run:
         """Return a call's name as people and records show it."""
         return f"{key.branch or '.'}/{key.kind}/{key.name}/{key.occurrence}"
 
-    def view(self, tool: ToolSpec | None) -> View:
-        """Return the snapshot that gates judge by."""
+    def view(self, tool: ToolSpec | None, waits: int = 0) -> View:
+        """Return the snapshot that gates judge by; `waits` is how often the call has waited already."""
         created = self.ledger.created
         assert created is not None
         return View(
@@ -248,6 +248,9 @@ class Run:
             tool,
             "",
             self.ledger.is_rehearsed,
+            self.ledger.round,
+            waits,
+            self.ledger.last_seq,
         )
 
     # The brain's side

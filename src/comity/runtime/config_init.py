@@ -137,7 +137,9 @@ _TEXT = """\
 # [limits]
 # concurrency = { "customer-api" = 4 }   # tasks of this concurrency key that run at a time, over all nodes
 
-# Nothing to set in these yet.
-# [policy]
 # [world]
+# file = "world.yaml"            # put in force at the start of a node; `comity world apply` does it without one
+
+# Nothing to set here yet.
+# [policy]
 """

@@ -112,7 +112,12 @@ class PolicySection(msgspec.Struct, frozen=True):
 
 
 class WorldSection(msgspec.Struct, frozen=True):
-    """`[world]`: nothing to set yet."""
+    """`[world]`: the world file that a node puts in force at its start; empty leaves the one that is.
+
+    A path is meant from the folder of the configuration.
+    """
+
+    file: str = ""
 
 
 class Sections(msgspec.Struct, frozen=True):

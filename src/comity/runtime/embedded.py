@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
+from comity.coordination.document import WorldDocument
 from comity.core.clock import Clock, SystemClock
 from comity.core.codec import canonical, decode
 from comity.core.entropy import Entropy, SystemEntropy
@@ -34,6 +35,7 @@ from comity.models.router import ModelRouter
 from comity.runtime.burial import address_of, bury, host_name
 from comity.runtime.collecting import COLLECT_AT
 from comity.runtime.config import load_config
+from comity.runtime.coordination.assembly import Coordination
 from comity.runtime.inline_brains import InlineBrains
 from comity.runtime.nodelock import NodeLock, lock_path
 from comity.runtime.orders import Orders, grant_of
@@ -54,8 +56,11 @@ class Embedded:
         clock: Clock | None = None,
         entropy: Entropy | None = None,
         home: Path | None = None,
+        world: WorldDocument | None = None,
     ) -> None:
         """Run what `loaded` offers; `model` None means the configured models and the file's scripted ones.
+
+        A `world` is put in force; without one, whichever is in force in the store holds.
 
         With a `home` the node holds a lock there, so that after a crash the next one of this machine need not wait
         for its lease.
@@ -67,6 +72,9 @@ class Embedded:
         self.programs = FixedPrograms(loaded.program)
         self.orders = Orders(store, self.clock, self.entropy, "embedded")
         self._model = model or self._router()
+        self.world = world
+        node = new_id(self.clock, self.entropy)
+        self.coordination = Coordination(store, self.clock, node)
         devices = Devices(
             store,
             self.clock,
@@ -75,8 +83,10 @@ class Embedded:
             self._model,
             InlineBrains(lambda _agent: loaded),
             self.programs,
+            admit=self.coordination.gate,
         )
-        self.kernel = Kernel(devices, settings or Settings(tasks_max=1_000), new_id(self.clock, self.entropy))
+        self.kernel = Kernel(devices, settings or Settings(tasks_max=1_000), node)
+        self.kernel.on_entry.append(self.coordination.coordinator.on_entry)
         self._lock = NodeLock.acquire(lock_path(home, self.kernel.lease.node)) if home is not None else None
         self._watched: dict[Id, asyncio.Future[TaskRow]] = {}
         self.kernel.on_ended.append(self._on_ended)
@@ -88,6 +98,7 @@ class Embedded:
         address = address_of(self._lock) if self._lock is not None else ""
         if self._lock is not None:
             self.kernel.before_take.append(lambda: bury(self.store, self.kernel.lease.node))
+        await self.coordination.start(self.world)
         await self.kernel.start(host_name(), os.getpid(), address)
         return self
 
@@ -96,6 +107,7 @@ class Embedded:
     ) -> None:
         """Give back what is not ended, and stop."""
         await self.kernel.drain()
+        await self.coordination.stop()
         gc.set_threshold(*self._collected_at)
         await self.store.declare_dead(self.kernel.lease.node)
         if self._lock is not None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from comity.coordination.document import WorldDocument
 from comity.core.clock import Clock, SystemClock
 from comity.core.entropy import Entropy, SystemEntropy
 from comity.core.errors import StoreError, UsageError
@@ -27,6 +28,7 @@ from comity.runtime.burial import address_of, bury, host_name
 from comity.runtime.catalog import Catalog
 from comity.runtime.collecting import COLLECT_AT
 from comity.runtime.config import Config
+from comity.runtime.coordination.assembly import Coordination
 from comity.runtime.hands import HandsByTool, ProcessHands
 from comity.runtime.hardening import allow_many_descriptors, hide_from_neighbours
 from comity.runtime.isolation import described
@@ -118,7 +120,9 @@ class Node:
         )
         self._scripts: dict[Id, str] = {}
         self._plays = 0
+        self.coordination = Coordination(store, self.clock, self.id)
         self.kernel = self._kernel()
+        self.kernel.on_entry.append(self.coordination.coordinator.on_entry)
 
     async def start(self) -> None:
         """Hide this process from its neighbours, bury the dead of this machine, and begin to take tasks."""
@@ -128,6 +132,7 @@ class Node:
         logs.hide(self.config.secrets)
         self.kernel.lease.on_renewed.append(self.hands.told_lease)
         self.kernel.before_take.append(lambda: bury(self.store, self.id))
+        await self.coordination.start(*self._world())
         await self.catalog.start()
         if self.upstreams is not None:
             self.kernel.lease.on_renewed.append(self.upstreams.told_lease)
@@ -144,6 +149,7 @@ class Node:
     async def close(self) -> None:
         """End everything at once."""
         await self.kernel.stop()
+        await self.coordination.stop()
         self.hands.close()
         if self.upstreams is not None:
             await self.upstreams.close()
@@ -177,9 +183,20 @@ class Node:
             self.models,
             self.outside,
             self.programs,
+            admit=self.coordination.gate,
             listener=self._listener,
         )
         return Kernel(devices, settings, self.id)
+
+    def _world(self) -> tuple[WorldDocument | None, str]:
+        """Return the world file of the configuration, and its text."""
+        if not self.config.sections.world.file:
+            return None, ""
+        from comity.coordination.loading import load_world
+
+        folder = self.config.file.parent if self.config.file is not None else Path.cwd()
+        loaded = load_world(folder / self.config.sections.world.file)
+        return loaded.document, loaded.text
 
     def _upstreams(self, tell: OnLine, secrets: tuple[str, ...]) -> McpHand | None:
         """Return the hand for tools of upstream MCP servers; None where none is configured."""

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from comity.core.clock import Clock
 from comity.core.errors import ComityError
+from comity.core.ids import Id
 from comity.journal.call import Kind, Status
 from comity.journal.entry import Body, Entry, Outcome
 from comity.runtime.node import Node
@@ -48,7 +49,7 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
-    def _count(self, item: Entry, body: Body) -> None:
+    def _count(self, _task: Id, item: Entry, body: Body) -> None:
         if type(body) is not Outcome:
             return
         self._calls.labels(item.kind, str(body.status)).inc()

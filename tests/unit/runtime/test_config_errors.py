@@ -27,7 +27,7 @@ def refused(folder: Path, text: str | bytes = "", **environment: str) -> UsageEr
     [
         ("[node]\nworker = 1", "unknown key `node.worker` (comity.toml:2)", "did you mean `workers`?"),
         ("\n[modles.x]\na = 1", "unknown key `modles` (comity.toml:3)", "did you mean `models`?"),
-        ("[world]\nx = 1", "unknown key `world.x` (comity.toml:2)", "there is nothing to set here yet"),
+        ("[policy]\nx = 1", "unknown key `policy.x` (comity.toml:2)", "there is nothing to set here yet"),
         ("[models.m]\nmodle = 'x'", "unknown key `models.m.modle` (comity.toml:2)", "did you mean `model`?"),
         ("[node]\nqueues = [\n'a',\n]\nx = 1", "unknown key `node.x` (comity.toml:5)", "known: "),
         ("node.workers = 0", "`node.workers` must be a whole number of at least 1, not `0` (comity.toml:1)", ""),

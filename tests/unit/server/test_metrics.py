@@ -35,7 +35,7 @@ async def test_calls_and_their_costs_are_counted_as_they_are_journaled(tmp_path:
     async with serving(tmp_path) as stage:
         for kind, body in outcomes:
             for told in stage.node.kernel.on_entry:
-                told(entry(7, "", kind, 1, body), body)
+                told(b"", entry(7, "", kind, 1, body), body)
         found = await lines(stage)
         assert 'comity_calls_total{kind="model",status="done"} 1.0' in found
         assert 'comity_calls_total{kind="model",status="failed"} 1.0' in found

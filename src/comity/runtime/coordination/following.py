@@ -1,0 +1,152 @@
+"""Reads the log of all tasks as it grows, and tells what concerns the world: to writers, detectors and the map."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from comity.coordination.causality.linked import Linked
+from comity.coordination.world import World
+from comity.core.clock import Clock
+from comity.core.errors import StoreError
+from comity.core.ids import Id, show_id
+from comity.journal.call import Kind
+from comity.journal.entry import Body, Created, Entry, Intent, Logged, Outcome, Resolved
+from comity.journal.ports import Store
+from comity.journal.world import Acted, Settled, WorldEvent
+from comity.kernel.bell import Bell
+from comity.kernel.patience import patiently
+
+PAGE = 500
+PAUSE_S = 0.02
+POLL_S = 1.0
+HISTORY = 20_000
+"""So many entries before the present are read at the start, for detectors and map."""
+KNOWN_MAX = 20_000
+
+log = logging.getLogger("comity.coordination")
+
+
+class Follower:
+    """One reader of the log for a node's coordination. Sinks are called in the order of the log."""
+
+    def __init__(self, store: Store, clock: Clock, world: Callable[[], World | None]) -> None:
+        """Read `store` once started."""
+        self.on_entry: list[Callable[[Id, Entry, Body], None]] = []
+        self.on_event: list[Callable[[WorldEvent], None]] = []
+        self.on_link: list[Callable[[Linked], None]] = []
+        self._store = store
+        self._clock = clock
+        self._world = world
+        self._bell = Bell(clock)
+        self._agents: dict[Id, str] = {}
+        self._calls: dict[tuple[Id, int], str] = {}
+        self._position = 0
+        self._reading: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin a little before the present, unless it reads already."""
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._read())
+
+    async def stop(self) -> None:
+        """End."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+            self._reading = None
+
+    async def _read(self) -> None:
+        unwatch = self._store.watch(self._bell.ring, every=True)
+        try:
+            self._position = max(0, await patiently(self._clock, self._store.position) - HISTORY)
+            while True:
+                heard = self._bell.count
+                try:
+                    await self._catch_up()
+                except StoreError as error:
+                    log.warning("the log cannot be read: %s", error.message)
+                await self._clock.sleep(PAUSE_S)
+                await self._bell.wait(heard, POLL_S)
+        finally:
+            unwatch()
+
+    async def _catch_up(self) -> None:
+        while True:
+            page = await self._store.log(self._position, PAGE)
+            for item in page:
+                await self._tell(item)
+                self._position = item.position
+            if len(page) < PAGE:
+                return
+
+    async def _tell(self, item: Logged) -> None:
+        body = item.entry.read()
+        if isinstance(body, Created):
+            self._learn(item.task, body.agent)
+        for told in self.on_entry:
+            told(item.task, item.entry, body)
+        for event in await self._events(item.task, item.entry, body):
+            for heard in self.on_event:
+                heard(event)
+        for link in self._links(item.task, item.entry, body):
+            for linked in self.on_link:
+                linked(link)
+
+    async def _events(self, task: Id, entry: Entry, body: Body) -> Iterable[WorldEvent]:
+        world = self._world()
+        if world is None:
+            return ()
+        if isinstance(body, Intent) and body.touched is not None:
+            call = f"{show_id(task)}/{entry.seq}"
+            if len(self._calls) >= KNOWN_MAX:
+                self._calls.pop(next(iter(self._calls)))
+            self._calls[task, entry.seq] = call
+            return (self._acted(world, call, await self._agent(task), body, entry.at_us, show_id(task)),)
+        if isinstance(body, Outcome) and (task, body.call) in self._calls:
+            end = {"done": "happened", "unknown": "unknown"}.get(str(body.status), "not_happened")
+            return (Settled(entry.at_us, self._calls[task, body.call], end),)  # type: ignore[arg-type]  # one of three
+        if isinstance(body, Resolved) and (task, body.call) in self._calls and body.verdict != "again":
+            return (Settled(entry.at_us, self._calls[task, body.call], body.verdict),)
+        return ()
+
+    def _acted(self, world: World, call: str, agent: str, body: Intent, at_us: int, task: str) -> Acted:
+        touched = body.touched
+        assert touched is not None
+        handling = world.tool(body.asked.name)
+        domains = dict.fromkeys(world.domain_of(change.field) for change in touched.changes)
+        return Acted(
+            at_us,
+            call,
+            agent,
+            body.asked.name,
+            touched.changes,
+            touched.reads,
+            touched.plan,
+            touched.claim,
+            touched.caused_by,
+            "",
+            tuple(name for name in domains if name),
+            handling is not None and handling.section.destructive,
+            task,
+        )
+
+    def _links(self, task: Id, entry: Entry, body: Body) -> Iterable[Linked]:
+        if isinstance(body, Created) and body.parent:
+            yield Linked(entry.at_us, show_id(body.parent), show_id(task), "spawned")
+        if isinstance(body, Outcome) and entry.kind == Kind.HUMAN:
+            yield Linked(entry.at_us, "person:operator", f"{show_id(task)}/{body.call}", "answered")
+
+    async def _agent(self, task: Id) -> str:
+        found = self._agents.get(task)
+        if found is None:
+            row = await self._store.task(task)
+            found = row.agent if row is not None else ""
+            self._learn(task, found)
+        return found
+
+    def _learn(self, task: Id, agent: str) -> None:
+        if len(self._agents) >= KNOWN_MAX:
+            self._agents.clear()
+        self._agents[task] = agent

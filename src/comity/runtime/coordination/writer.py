@@ -1,0 +1,122 @@
+"""The writer of one component: its picture in memory, what of it is stored, and how it is built again.
+
+Truth is in the store: a reservation stands in the intent's transaction, what became of it in the task's journal. A new
+writer takes a higher epoch first, then reads; so whatever an earlier one let through is either there, or can never be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from comity.coordination.admission import Admission, Watch
+from comity.coordination.picture import Flight, Picture
+from comity.coordination.world import World
+from comity.core.codec import pack
+from comity.core.ids import Id
+from comity.journal.entry import Body, Entry, Intent, Outcome, Resolved
+from comity.journal.unit import OperatorSubject, StateWrite, Unit
+from comity.journal.world import Claim, Observation, Plan
+from comity.kernel.patience import Patient
+from comity.runtime.coordination import rows
+
+LANDED_MAX = 100
+"""So many acts become part of the values in one unit at most."""
+
+
+class Writer:
+    """One component under one epoch: lost once another node has taken the next, doubted where that may be so."""
+
+    def __init__(self, component: str, epoch: int, world: World, watch: Watch | None) -> None:
+        """Begin with an empty picture; `load` fills it."""
+        self.component = component
+        self.epoch = epoch
+        self.world = world
+        self.picture = Picture(world)
+        self.admission = Admission(world, self.picture, watch)
+        self.is_lost = False
+        self.is_doubted = False
+        self._calls: dict[tuple[Id, int], str] = {}
+        self._dirty: set[str] = set()
+        self._gone: set[str] = set()
+
+    async def load(self, store: Patient) -> None:
+        """Read fields and reservations, and what the journals say became of them."""
+        for row in await store.states(rows.FIELD):
+            if self.world.component_of(row.key) == self.component:
+                self.picture.restore(row.key, rows.read_field(row))
+        for row in await store.states(rows.RESERVATION):
+            held = rows.read_reservation(row)
+            if self.world.component_of(held.flight.effects[0].field) != self.component:
+                continue
+            self.picture.hold(held.flight)
+            for entry in await store.load(held.task, held.after_seq + 1):
+                self.follow(held.task, entry, entry.read())
+            flight = self.picture.flights.get(held.flight.ticket)
+            if flight is not None and flight.phase == "held":
+                self.picture.move(flight.ticket, "doubt")  # its journal is gone: nobody can say any more
+
+    def take(self, claims: Iterable[Claim], plans: Iterable[Plan]) -> None:
+        """Take the claims and plans that are in force."""
+        self.picture.claims = {claim.id: claim for claim in claims}
+        self.picture.plans = {plan.id: plan for plan in plans}
+
+    # What happens to acts
+
+    def follow(self, task: Id, entry: Entry, body: Body) -> None:
+        """Take an entry of a journal: an act was meant, ended, or its doubt is over. Twice is as good as once."""
+        if isinstance(body, Intent) and body.touched is not None and body.touched.ticket in self.picture.flights:
+            if self.picture.flights[body.touched.ticket].phase == "held":
+                self.picture.move(body.touched.ticket, "meant")
+            self._calls[task, entry.seq] = body.touched.ticket
+        elif isinstance(body, Outcome) and body.call:
+            self._ended(task, body.call, _END_OF_OUTCOME.get(str(body.status), "unknown"), entry.at_us)
+        elif isinstance(body, Resolved) and body.verdict != "again":
+            self._ended(task, body.call, "done" if body.verdict == "happened" else "failed", entry.at_us)
+
+    def drop(self, ticket: str) -> None:
+        """Forget an act that was not meant after all."""
+        self.picture.drop(ticket)
+        self._gone.add(ticket)
+
+    def observe(self, seen: Observation, *, may_observe: bool) -> bool:
+        """Take an observation; it is stored with the next `unit`."""
+        changed = self.picture.observe(seen, may_observe=may_observe)
+        self._dirty.add(seen.field)
+        return changed
+
+    def land(self, now_us: int) -> list[Flight]:
+        """Make the acts that have settled part of the values; return them."""
+        over = self.picture.matured(now_us)[:LANDED_MAX]
+        for flight in over:
+            self._dirty.update(self.picture.land(flight))
+            self._gone.add(flight.ticket)
+            self._forget(flight.ticket)
+        return over
+
+    def unit(self) -> Unit | None:
+        """Return what is to be stored, None where nothing has changed. A unit that is fenced off ends this writer."""
+        if not self._dirty and not self._gone:
+            return None
+        writes = [StateWrite(rows.FIELD, name, pack(self.picture.state(name).row())) for name in sorted(self._dirty)]
+        writes += [StateWrite(rows.RESERVATION, ticket, None) for ticket in sorted(self._gone)]
+        self._dirty.clear()
+        self._gone.clear()
+        guards = (rows.epoch_guard(self.component, self.epoch),)
+        return Unit(OperatorSubject("coordination"), guards=guards, state=tuple(writes))
+
+    def _ended(self, task: Id, call: int, end: str, at_us: int) -> None:
+        ticket = self._calls.get((task, call))
+        if ticket is None or ticket not in self.picture.flights:
+            return
+        if self.picture.flights[ticket].phase != "done":
+            self.admission.settle(ticket, end, at_us)
+        if end == "failed":
+            self._gone.add(ticket)
+            self._forget(ticket)
+
+    def _forget(self, ticket: str) -> None:
+        for key in [key for key, held in self._calls.items() if held == ticket]:
+            del self._calls[key]
+
+
+_END_OF_OUTCOME = {"done": "done", "failed": "failed", "refused": "failed", "unknown": "unknown"}

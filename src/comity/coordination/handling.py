@@ -10,7 +10,7 @@ import msgspec
 from comity.coordination.document import PremiseSection, ToolSection, TouchSection
 from comity.coordination.naming import Template, argument
 from comity.core.errors import UsageError
-from comity.core.expression import Expression, Value, parse
+from comity.core.expression import Expression, ExpressionError, Value, parse
 from comity.journal.spec import ToolSpec
 from comity.journal.world import Change, FieldValue, Op
 
@@ -85,6 +85,18 @@ class Handling:
         )
         return Bound(changes, premises, tuple(item.settle_s for _, _, item in self._touches), str(plan or ""))
 
+    def rests(self, field: str, value: FieldValue) -> bool | None:
+        """Tell whether what is required of a field holds of a value; None where that is nothing, or cannot be said."""
+        told: bool | None = None
+        for template, holds, _ in self._premises:
+            if template.match(field) is None:
+                continue
+            try:
+                told = told is not False and holds.holds({"value": value})
+            except ExpressionError:
+                return None
+        return told
+
     def observed(self, args: Mapping[str, Any], result: Any) -> list[tuple[str, FieldValue]]:
         """Return the fields that a read's result fills, by canonical name; those that it does not tell are left out."""
         names = _names(args) | ({} if not isinstance(result, Mapping) else _names(result))
@@ -117,6 +129,11 @@ def _plain(value: Value) -> FieldValue:
 def as_set(values: Sequence[Any] | frozenset[Any]) -> tuple[Any, ...]:
     """Return a set of scalars as a field holds it: sorted, each once."""
     return tuple(sorted(set(values), key=lambda item: (type(item).__name__, item)))
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value is a number that can be reckoned with: no boolean, NaN, infinity or monster."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -MAGNITUDE_MAX <= value <= MAGNITUDE_MAX
 
 
 def _change(field: str, value: Value, item: TouchSection) -> Change:

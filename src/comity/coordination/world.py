@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from comity.coordination.contracts import Contract
-from comity.coordination.document import Aggregate, FieldSection, InvariantSection, KindSection, WorldDocument
-from comity.coordination.handling import Handling
-from comity.coordination.invariant import Instance, Rule, Term
+from comity.coordination.document import Aggregate, FieldSection, InvariantSection, KindSection, Relation, WorldDocument
+from comity.coordination.handling import Handling, as_set, is_number
+from comity.coordination.invariant import Instance, Rule, RuleBook, Speaks, Term
 from comity.coordination.naming import Template, canonical_name, split_field
 from comity.core.errors import UsageError
 from comity.journal.naming import is_named
@@ -49,9 +49,25 @@ class Link(NamedTuple):
 
     source: Template
     target: Template
-    relation: str
+    relation: Relation
     gain: float
     lag_s: float
+
+
+def misfit(section: FieldSection, value: FieldValue) -> str:
+    """Return why a field of this section cannot have a value, empty where it can. Bounds are invariants, no types."""
+    if section.type in ("number", "integer"):
+        if not is_number(value):
+            return "is a number (below 1e18)"
+        is_whole = section.type == "number" or value == int(value)  # type: ignore[arg-type]  # a number, by now
+        return "" if is_whole else "is a whole number"
+    if section.type == "set":
+        return "" if isinstance(value, tuple | list) else "is a set"
+    if section.type == "boolean":
+        return "" if isinstance(value, bool) else "is true or false"
+    if section.values:
+        return "" if value in section.values else f"is one of {', '.join(map(str, section.values))}"
+    return "" if isinstance(value, str) else "is text"
 
 
 def window_s(text: str) -> float:
@@ -86,11 +102,13 @@ class World:
             *(_rule(name, section) for name, section in document.invariants.items()),
             *(rule for kind in document.kinds.values() for rule in _bounds(kind)),
         )
+        self._book = RuleBook(self.rules)
         self._contracts = {name: Contract(name, section) for name, section in document.contracts.items()}
         self._tools = {name: Handling.of(name, section) for name, section in document.tools.items()}
         self.kinds = self._compiled_kinds()
         self._fields: dict[str, tuple[Kind, FieldSection, dict[str, str]] | None] = {}
-        self._instances: dict[str, tuple[Instance, ...]] = {}
+        self._spoken: dict[str, tuple[Speaks, ...]] = {}
+        self._instances: dict[tuple[str, tuple[tuple[str, str], ...]], Instance] = {}
         self._reached: dict[str, tuple[Influence, ...]] = {}
         self.labels = {canonical_name(name): item for name, item in document.resources.items()}
 
@@ -117,6 +135,15 @@ class World:
                 retry="rethink",
             )
         return found
+
+    def misfit(self, field: str, value: FieldValue) -> str:
+        """Return why a field cannot have a value, empty where it can; unknown fields can have none."""
+        section = self.section(field)
+        return "does not exist" if section is None else misfit(section, value)
+
+    def normal(self, field: str, value: FieldValue) -> FieldValue:
+        """Return a value as the field holds it: sets are sorted, each element once."""
+        return as_set(value) if isinstance(value, tuple | list) else value
 
     def kind_of(self, field: str) -> str:
         """Return the kind of a field's resource, empty for an unknown field."""
@@ -166,32 +193,44 @@ class World:
 
     # Rules
 
+    def spoken_of(self, field: str) -> tuple[Speaks, ...]:
+        """Return which rules speak of a field, and how."""
+        found = self._spoken.get(field)
+        if found is None:
+            found = self._book.of(field)
+            _keep(self._spoken, field, found)
+        return found
+
+    def instance(self, rule: Rule, bound: Mapping[str, str]) -> Instance:
+        """Return a rule with its names filled in."""
+        key = (rule.name, tuple(sorted(bound.items())))
+        found = self._instances.get(key)
+        if found is None:
+            found = rule.instance(bound)
+            _keep(self._instances, key, found)
+        return found
+
     def instances(self, field: str, known: Iterable[str]) -> tuple[Instance, ...]:
         """Return the invariants that speak of a field, with their templates filled in.
 
         `known` are the fields that exist; they matter where a rule has a template without `{names}` that is this one.
         """
-        found = self._instances.get(field)
-        if found is not None:
-            return found
         made: dict[str, Instance] = {}
-        lasts = True
-        for rule in self.rules:
-            for bound in rule.bindings(field):
-                if bound is None:
-                    lasts = False
-                    made.update((item.key, item) for item in rule.all_instances(known))
-                else:
-                    item = rule.instance(bound)
-                    made[item.key] = item
-        instances = tuple(made.values())
-        if lasts:
-            _keep(self._instances, field, instances)
-        return instances
+        for rule, bound, _, _ in self.spoken_of(field):
+            if bound is None:
+                made.update((item.key, item) for item in rule.all_instances(known))
+            else:
+                item = self.instance(rule, bound)
+                made[item.key] = item
+        return tuple(made.values())
 
     def invariants_of(self, field: str) -> tuple[str, ...]:
         """Return the names of the invariants that speak of a field."""
-        return tuple(rule.name for rule in self.rules if any(True for _ in rule.bindings(field)))
+        return tuple(dict.fromkeys(item.rule.name for item in self.spoken_of(field)))
+
+    def window_us(self, field: str) -> int:
+        """Return the longest window of invariants that counts steps of a field, 0 for none."""
+        return max((item.window_us for item in self.spoken_of(field)), default=0)
 
     def influences(self, field: str) -> tuple[Influence, ...]:
         """Return what a step at a field moves by `derives` dependencies, at most three deep."""
@@ -200,6 +239,10 @@ class World:
             found = tuple(self._reach(field, 1.0, 0.0, (field,)))
             _keep(self._reached, field, found)
         return found
+
+    def links(self, field: str) -> Iterable[tuple[str, Link]]:
+        """Yield the dependencies that lead from a field, each with the field that it leads to."""
+        return self._targets(field)
 
     def reaches(self, field: str) -> tuple[str, ...]:
         """Return the fields that depend on a field by any relation, at most three deep."""

@@ -74,7 +74,7 @@ class Embedded:
         self._model = model or self._router()
         self.world = world
         node = new_id(self.clock, self.entropy)
-        self.coordination = Coordination(store, self.clock, node)
+        self.coordination = Coordination(store, self.clock, self.entropy, node)
         devices = Devices(
             store,
             self.clock,

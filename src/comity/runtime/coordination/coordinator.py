@@ -28,7 +28,7 @@ from comity.journal.naming import is_named
 from comity.journal.ports import View
 from comity.journal.spec import ToolSpec
 from comity.journal.unit import GuardFailed, OperatorSubject, StateWrite, Unit
-from comity.journal.world import Claim, Observation, Plan, Read, Touched
+from comity.journal.world import Claim, FieldValue, Observation, Plan, Read, Touched
 from comity.kernel.bell import Bell
 from comity.kernel.patience import Patient
 from comity.runtime.coordination import rows
@@ -69,8 +69,8 @@ class _Reservation:
 class Coordinator:
     """One for each node. `start` it before the kernel takes tasks, `stop` it after."""
 
-    def __init__(self, store: Patient, clock: Clock, node: Id, watch: Callable[[World], Watch] | None = None) -> None:
-        """Coordinate over `store`; `watch` makes the detectors of a world."""
+    def __init__(self, store: Patient, clock: Clock, node: Id, watch: Watch | None = None) -> None:
+        """Coordinate over `store`; `watch` are the detectors."""
         self.store = store
         self.clock = clock
         self.world: World | None = None
@@ -78,8 +78,7 @@ class Coordinator:
         self.on_seen: list[Callable[[Observation, int], None]] = []
         self.on_world: list[Callable[[World | None], None]] = []
         self._node = node
-        self._make_watch = watch
-        self._watch: Watch | None = None
+        self._watch = watch
         self._writers: dict[str, Writer] = {}
         self._taking: dict[str, asyncio.Lock] = {}
         self._versions = (0, 0)
@@ -269,6 +268,18 @@ class Coordinator:
         named = self.world.document.authority.observe
         return any(is_named(field, (pattern,)) and is_named(principal, who) for pattern, who in named.items())
 
+    def believed(self, field: str) -> FieldValue:
+        """Return what this node believes of a field; None where it does not write the field's component."""
+        for writer in self.writers():
+            if writer.world.component_of(field) == writer.component:
+                return writer.picture.known(field, self.clock.wall_us())
+        return None
+
+    def known(self) -> list[str]:
+        """Return the fields that this node knows to exist."""
+        named = [] if self.world is None else list(self.world.named_fields())
+        return list(dict.fromkeys([*named, *(name for writer in self.writers() for name in writer.picture.fields)]))
+
     def writers(self) -> Sequence[Writer]:
         """Return the components that this node writes."""
         return tuple(writer for writer in self._writers.values() if not writer.is_lost)
@@ -294,7 +305,6 @@ class Coordinator:
 
     def _adopt(self, world: World | None) -> None:
         self.world = world
-        self._watch = self._make_watch(world) if world is not None and self._make_watch is not None else None
         for writer in self._writers.values():
             writer.is_lost = True
         self._writers.clear()

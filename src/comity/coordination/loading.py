@@ -95,6 +95,10 @@ def read_world(text: str, name: str = "world.yaml") -> LoadedWorld:
 
 def check_document(document: WorldDocument) -> tuple[Problem, ...]:
     """Return what is wrong with a document that was built in Python; problems have paths, and no lines."""
+    try:
+        document = msgspec.convert(msgspec.to_builtins(document), WorldDocument)
+    except (msgspec.ValidationError, TypeError) as error:
+        return (Problem(0, "", str(error), "give each part the type that its struct says"),)
     return tuple(Problem(0, shown(flaw.path), flaw.message, flaw.hint) for flaw in _flaws(document))
 
 

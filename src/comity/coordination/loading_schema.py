@@ -35,8 +35,9 @@ def _revised(value: Any) -> Any:
     made = {key: item if key == "default" else _revised(item) for key, item in value.items()}
     if isinstance(made.get("description"), str):
         made["description"] = inspect.cleandoc(made["description"])
-    if isinstance(made.get("$ref"), str):
-        made["$ref"] = made["$ref"].removesuffix("Section")
+    for key in ("$ref", "title"):
+        if isinstance(made.get(key), str):
+            made[key] = made[key].removesuffix("Section")
     if made.get("type") == "string":
         made["type"] = ["string", "number", "boolean"]
     return made

@@ -66,7 +66,9 @@ class Shape:
             inner = (*path, name)
             self.lines[inner] = node.key_lines[name]
             if name not in known:
-                self._tell(node.key_lines[name], inner, "there is no such key", nearest(name, known))
+                is_torn = any(char in name for char in "()<>=")
+                hint = "text with `,` needs quotes between braces" if is_torn else nearest(name, known)
+                self._tell(node.key_lines[name], inner, "there is no such key", hint)
                 continue
             found = self.read(value, known[name].type, inner)
             if found is not _MISSING:
@@ -105,17 +107,16 @@ class Shape:
         return [item for item in found if item is not _MISSING]
 
     def _union(self, node: YamlNode, kind: inspect.UnionType, path: Path) -> Any:
-        options = kind.types
+        real = [option for option in kind.types if not isinstance(option, inspect.NoneType)]
         if isinstance(node, YamlScalar):
-            plain = [option for option in options if not _is_compound(option)]
-            if node.is_plain and node.text in _NULLS and any(isinstance(item, inspect.NoneType) for item in plain):
+            if node.is_plain and node.text in _NULLS and len(real) < len(kind.types):
                 return None
-            real = [item for item in plain if not isinstance(item, inspect.NoneType)]
-            if len(real) > 1:
+            plain = [option for option in real if not _is_compound(option)]
+            if len(plain) > 1:
                 return self._open(node, path)
-            return self.read(node, real[0], path)
+            return self.read(node, (plain or real)[0], path)
         wanted = inspect.VarTupleType if isinstance(node, YamlList) else inspect.StructType | inspect.DictType
-        fitting = [option for option in options if isinstance(option, wanted)]
+        fitting = [option for option in real if isinstance(option, wanted)]
         if not fitting:
             return self._refuse(node, path, f"here stands {_what(node)}", f"write {expected(kind)}")
         return self.read(node, fitting[0], path)

@@ -183,9 +183,19 @@ def _moves(node: ast.expr, positive: Mapping[str, bool]) -> Moves | None:
     left, right = _moves(node.left, positive), _moves(node.right, positive)
     if isinstance(node.op, ast.Add | ast.Sub):
         return _sum(left, right if isinstance(node.op, ast.Add) else _turned(right))
+    if isinstance(node.op, ast.Mult | ast.Div) and isinstance(node.right, ast.Constant):
+        return _scaled(left, node.right.value)
+    if isinstance(node.op, ast.Mult) and isinstance(node.left, ast.Constant):
+        return _scaled(right, node.left.value)
     if isinstance(node.op, ast.Mult) and _never_negative(node.left, positive) and _never_negative(node.right, positive):
         return _sum(left, right)
     return None
+
+
+def _scaled(moves: Moves | None, by: object) -> Moves | None:
+    if not isinstance(by, int | float) or not by:
+        return None
+    return moves if by > 0 else _turned(moves)
 
 
 def _never_negative(node: ast.expr, positive: Mapping[str, bool]) -> bool:

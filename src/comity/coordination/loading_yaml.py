@@ -92,7 +92,8 @@ def _of_yaml(error: yaml.YAMLError, text: str) -> Problem:
         mark = error.problem_mark or error.context_mark
         why = ", ".join(part for part in (error.context, error.problem) if part)
         hint = "text with `: `, `#`, or that begins with `{`, `[`, `*`, `&`, `!`, `%`, `@` or a backtick needs quotes"
-        if "\\t" in why or "'\t'" in why:
+        lines = text.split("\n")
+        if mark is not None and mark.line < len(lines) and "\t" in lines[mark.line]:
             hint = "indent with spaces, not with tabs"
         return Problem(mark.line + 1 if mark is not None else 1, "", f"it is not YAML: {cut_long(why)}", hint)
     position = getattr(error, "position", 0) or 0

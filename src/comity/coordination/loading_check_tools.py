@@ -6,18 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from comity.coordination.detectors.panel import KINDS
+from comity.coordination.detectors.parameters import parameters
 from comity.coordination.document import ToolSection, TouchSection
 from comity.coordination.loading_check import Flaws, value_fault
 from comity.coordination.loading_names import Found, names_of
 from comity.coordination.loading_problem import Path, cut, nearest
 from comity.coordination.loading_types import UNKNOWN, constant, field_of, meaning_of
+from comity.core.errors import UsageError
 from comity.core.expression import Expression, ExpressionError, parse
 
-DETECTORS: Final = (
-    *("oscillation", "limit_cycle", "direct_conflict", "indirect_conflict", "implicit_conflict", "stale", "undo_war"),
-    *("intent_violation", "cascade", "herding", "domain_cap", "livelock", "contract_drift"),
-)
-"""The detectors that there are."""
 TOUCHES_MAX: Final = 100
 _SERIES: Final = re.compile(r"[a-zA-Z_:][\w:]*(?:\{\s*(?:\w+=\"[^\"\n]*\"\s*,?\s*)*\})?")
 _URL: Final = re.compile(r"https?://[^\s/@]+(?:/\S*)?")
@@ -97,10 +95,17 @@ def _check_trim(flaws: Flaws, path: Path, section: ToolSection, first: Expressio
 
 
 def check_detectors(flaws: Flaws) -> None:
-    """Look whether the detectors are there."""
-    for name in flaws.document.detectors:
-        if name not in DETECTORS:
-            flaws.tell(("detectors", name), f"there is no detector `{cut(name)}`", nearest(name, DETECTORS))
+    """Look whether the detectors are there, and have these parameters."""
+    for name, section in flaws.document.detectors.items():
+        kind = KINDS.get(name)
+        if kind is None:
+            flaws.tell(("detectors", name), f"there is no detector `{cut(name)}`", nearest(name, KINDS))
+            continue
+        for parameter, value in section.parameters.items():
+            try:
+                parameters(kind.parameters, name, {parameter: value})
+            except UsageError as error:
+                flaws.tell(("detectors", name, "parameters", parameter), error.message, error.hint)
 
 
 def check_authority(flaws: Flaws) -> None:

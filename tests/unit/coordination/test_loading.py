@@ -155,6 +155,8 @@ PARTS = [
     ("tools", "a b: {}", "cannot be the name of a tool"),
     ("tools", "t: {touchs: []}", "did you mean `touches`?"),
     ("detectors", "oscilation: {}", "did you mean `oscillation`?"),
+    ("detectors", "oscillation: {parameters: {half_life_s_mn: 3}}", "did you mean `half_life_s_min`?"),
+    ("detectors", "oscillation: {parameters: {half_life_s_min: -3}}", "expected a number from 0 up"),
     ("detectors", "oscillation: {mode: enforced}", "did you mean `enforce`?"),
     ("authority", "observe: {service/web.redy: [poll]}", "did you mean `ready`?"),
     ("authority", "observe: {service/web.ready: [agnt]}", "`agnt` is nobody who may observe"),

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx2
 
@@ -166,9 +165,8 @@ class Run:
             happened = name in self.lane.world.acts(self.ref)
             self.note(f"in doubt: {name}, which {'happened' if happened else 'did not happen'}")
             text = {"book": "booked", "pay": "paid"}[name] + f" {self.ref}"
-            result: Any = text if self.row.tools == "file" else {"content": [{"type": "text", "text": text}]}
             if happened:
-                await self.lane.resolve(self.adopted.task, call["call"], "happened", result)
+                await self.lane.resolve(self.adopted.task, call["call"], "happened", text)
             else:
                 await self.lane.resolve(self.adopted.task, call["call"], "again")
 

@@ -9,24 +9,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from comity.core.codec import canonical, decode
+from comity.gateway.mcp_schema import misfit
 from comity.gateway.mcp_wire import without_protocol_keys
 from comity.journal.call import Delivered, Status
 from comity.journal.spec import ToolSpec
 
 Result = dict[str, Any]
 """A `CallToolResult` as JSON."""
+WRAPPED = "result"
+"""Under this name servers give what is no object. Source: the official SDK (`x-fastmcp-wrap-result`)."""
 
 
 def outcome_result(spec: ToolSpec, delivered: Delivered, *, is_modern: bool) -> Result:
-    """Return what a tool's outcome is to a client; of an MCP server's tool it is what that server answered."""
+    """Return what a tool's outcome is to a client; of an MCP server's tool it is what that server answered.
+
+    A result that a person gave fits the tool's output schema, or is told as an error: a client that checks results
+    would fail at it, and at each replay again.
+    """
+    output = shown_output(spec, is_modern=is_modern)
     if delivered.status is not Status.DONE:
-        return problem_result(
-            delivered, acts=spec.effect.acts, is_structured=not shown_output(spec, is_modern=is_modern)
-        )
+        return problem_result(delivered, acts=spec.effect.acts, is_structured=not output)
     value = decode(delivered.value)
     if spec.server and isinstance(value, dict) and isinstance(value.get("content"), list):
-        return _passed_on(value, is_modern=is_modern)
-    return value_result(value, is_structured=isinstance(value, dict) or bool(shown_output(spec, is_modern=is_modern)))
+        return _completed(_passed_on(value, is_modern=is_modern), output)
+    return _fitted(value, output) if output else value_result(value, is_structured=isinstance(value, dict))
 
 
 def shown_output(spec: ToolSpec, *, is_modern: bool) -> dict[str, Any]:
@@ -87,4 +93,25 @@ def _passed_on(value: dict[str, Any], *, is_modern: bool) -> Result:
         result["structuredContent"] = structured
     elif not result["content"]:
         result["content"] = value_result(structured)["content"]
+    return result
+
+
+def _fitted(value: Any, output: Mapping[str, Any]) -> Result:
+    """Return a plain value as a result that fits `output`: as it is, or as servers wrap what is no object."""
+    for structured in (value, {WRAPPED: value}):
+        if not misfit(output, structured):
+            return {**value_result(value), "structuredContent": structured}
+    text = value_result(value)["content"][0]["text"]
+    facts = {"code": "misfit_result", "remedy": "do not repeat it: it is recorded as done", "retry": "never"}
+    told = f"it was done, but what is recorded of its result does not fit the tool's output schema: {text}"
+    return _problem(told, facts, is_structured=False)
+
+
+def _completed(result: Result, output: Mapping[str, Any]) -> Result:
+    """Return an answer with the structured content that its schema promises, where its text alone says it."""
+    if not output or "structuredContent" in result or result.get("isError"):
+        return result
+    texts = [block.get("text") for block in result["content"] if isinstance(block, dict)]
+    if len(texts) == 1 and not misfit(output, wrapped := {WRAPPED: texts[0]}):
+        return {**result, "structuredContent": wrapped}
     return result

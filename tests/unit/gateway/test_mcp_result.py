@@ -102,3 +102,31 @@ def test_a_failure_is_not_taken_for_a_declared_result() -> None:
     count = ToolSpec("count", Effect.READ, output={"type": "integer"})
     assert "structuredContent" in outcome_result(count, failed, is_modern=False)
     assert "structuredContent" not in outcome_result(count, failed, is_modern=True)
+
+
+WRAPPING = {"type": "object", "properties": {"result": {"type": "string"}}, "required": ["result"]}
+"""What the official SDK makes of a tool that returns text."""
+BOOK = ToolSpec("crm.book", server="crm", output=WRAPPING)
+
+
+@pytest.mark.parametrize("is_modern", [False, True])
+def test_what_a_person_said_of_a_tool_with_an_output_schema_fits_it(is_modern: bool) -> None:
+    for said in ("booked", {"result": "booked"}):
+        assert told(BOOK, said, is_modern=is_modern)["structuredContent"] == {"result": "booked"}
+    assert text(told(BOOK, "booked", is_modern=is_modern)) == "booked"
+
+
+def test_a_person_who_wrote_an_answer_without_its_structured_content_is_understood() -> None:
+    content = [{"type": "text", "text": "booked"}]
+    assert told(BOOK, {"content": content}) == {"content": content, "structuredContent": {"result": "booked"}}
+    assert told(BOOK, {"content": content, "isError": True}) == {"content": content, "isError": True}
+    two = {"content": [*content, *content]}
+    assert told(BOOK, two) == two
+
+
+def test_a_result_that_does_not_fit_is_told_as_done_in_an_error_that_no_client_checks() -> None:
+    result = told(BOOK, 7)
+    assert result["isError"] is True
+    assert "structuredContent" not in result
+    for part in ("it was done", "does not fit", "7", "do not repeat it", "misfit_result"):
+        assert part in text(result)

@@ -59,6 +59,7 @@ def thought_of(visit: Visit, wire: WireFormat, parts: RequestParts, exchange: Ex
         heads=heads,
         base=base,
         segments=segments,
+        results=tuple((index, parts.messages[index]) for index in parts.told),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from comity.core.codec import Digest
 from comity.gateway.deliveries import Deliveries
+from comity.gateway.heard import is_unheard
 from comity.gateway.proposals import Proposal
 from comity.gateway.question import Question
 from comity.gateway.tool_names import means
@@ -29,8 +30,8 @@ class OutsideCall:
     """A call that this incarnation asked or recalled.
 
     `order` is the seq of the settling entry, 0 while there is none. `has_failed` marks a thought that came to nothing,
-    `did_nothing` an effect that is known not to have happened. `was_repeated` says that the outcome was asked for once
-    more though it had been handed over.
+    `did_nothing` an effect that is known not to have happened; `args` and `value` are kept of effects. `was_repeated`
+    says that the outcome was asked for once more though it had been handed over.
     """
 
     key: CallKey
@@ -45,6 +46,8 @@ class OutsideCall:
     settled_s: float = LONG_AGO_S
     had_s: float = LONG_AGO_S
     was_repeated: bool = False
+    args: bytes = b""
+    value: bytes = b""
 
     @property
     def kind(self) -> str:
@@ -76,6 +79,8 @@ class OutsideCall:
         self.order, self.settled_s = order, now_s
         self.has_failed = self.kind == Kind.MODEL and delivered.status is not Status.DONE
         self.did_nothing = delivered.status is Status.REFUSED or delivered.code == "not_happened"
+        if self.args and delivered.status is Status.DONE:
+            self.value = delivered.value
 
     def join(self) -> None:
         """Let one more client wait."""
@@ -140,6 +145,18 @@ class OutsideCalls:
         for item in proposals:
             alike = self._by_exact.get(item.digest, ())
             self._shown([call for call in alike if means(item.name, call.name)], before)
+
+    def told(self, proposals: Iterable[Proposal], results: Sequence[bytes]) -> None:
+        """Take note of the results that a program tells its model of what was proposed.
+
+        An effect whose outcome is not in them was lost on the way, though it went out: it is as if its client had left.
+        """
+        for item in proposals:
+            for call in self._by_exact.get(item.digest, ()):
+                is_it = call.is_had and not call.clients and bool(call.value) and means(item.name, call.name)
+                if is_it and is_unheard(call.name, call.args, call.value, results):
+                    call.state = "left"
+                    self._deliveries.expect(call.order)
 
     def are_told_since(self, order: int, proposals: Iterable[Proposal]) -> bool:
         """Tell whether the program may have an outcome of what was proposed that was settled after `order`."""

@@ -20,7 +20,8 @@ class Question(msgspec.Struct, frozen=True):
     `exact` may be left out: it follows from `args`. `acts` says that the question is an effect, `is_retry` that the
     client library says that it repeats itself. The rest is of thoughts: `mask` is the digest of the canonical request
     with its declared volatile parts masked, `roles` the conversation's role sequence, `heads` the head after each of
-    its messages (the last one is its own). `base` and `segments` are as a `Call` has them.
+    its messages (the last one is its own), `results` those of its messages that tell results of functions, each with
+    its place. `base` and `segments` are as a `Call` has them.
     """
 
     kind: Kind
@@ -34,6 +35,7 @@ class Question(msgspec.Struct, frozen=True):
     heads: tuple[Digest, ...] = ()
     base: Digest = EMPTY_HEAD
     segments: tuple[Segment, ...] = ()
+    results: tuple[tuple[int, bytes], ...] = ()
 
     def __post_init__(self) -> None:
         """Fill in `exact`."""

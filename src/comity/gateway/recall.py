@@ -8,7 +8,7 @@ and what they cannot tell, stands in docs/internals/outside-recall.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -248,7 +248,8 @@ class OutsideRecall:
     def _told(self, item: Recorded) -> OutsideCall:
         """Return a call of this incarnation that only the journal tells of."""
         thought = thought_of(item) if item.kind == Kind.MODEL else None
-        call = OutsideCall(key_of(item), thought.exact if thought else item.digest, head=item.head)
+        args = item.args if acted(item) else b""
+        call = OutsideCall(key_of(item), thought.exact if thought else item.digest, head=item.head, args=args)
         call.mask = bytes.fromhex(thought.mask) if thought else b""
         if thought is None:
             self._calls.superseded(call, item.seq)
@@ -268,7 +269,7 @@ class OutsideRecall:
 
     def _add(self, key: CallKey, question: Question) -> OutsideCall:
         head = question.heads[-1] if question.heads else b""
-        call = OutsideCall(key, question.exact, question.mask, head)
+        call = OutsideCall(key, question.exact, question.mask, head, args=question.args if question.is_effect else b"")
         self._calls.add(call)
         self._strays.pop(_identity(question), None)
         if question.is_thought:
@@ -279,16 +280,22 @@ class OutsideRecall:
 
     def _goes_on_from(self, question: Question) -> CallKey | None:
         """Return the thought that a thought goes on from; what that one proposed is not asked for any more."""
-        for head in reversed(question.heads[:-1]):
+        for place, head in reversed(tuple(enumerate(question.heads[:-1]))):
             if head in self._at_head:
-                return self._went_on(head) or self._at_head[head]
+                results = [data for index, data in question.results if index > place]
+                return self._went_on(head, results=results) or self._at_head[head]
         return None
 
-    def _went_on(self, head: Digest, before: float = math.inf) -> CallKey | None:
-        """Return the thought whose context is `head`; the program, at the seq `before`, goes on from its answer."""
+    def _went_on(self, head: Digest, before: float = math.inf, results: Sequence[bytes] = ()) -> CallKey | None:
+        """Return the thought whose context is `head`.
+
+        The program, at the seq `before`, goes on from its answer, and says by `results` what came of it.
+        """
         answers = self._calls.answers_to(head)
         if len(answers) == 1:
-            self._calls.shown(answers[0], self._proposals.went_on(answers[0]), before)
+            made = self._proposals.went_on(answers[0])
+            self._calls.shown(answers[0], made, before)
+            self._calls.told(made, results)
         return answers[0] if answers else None
 
     def _may_be_had(self, key: CallKey) -> bool:

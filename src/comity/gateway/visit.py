@@ -284,6 +284,7 @@ class Visit:
     def _call(self, recall: OutsideRecall, question: Question, new: New) -> Pending:
         pending = self.calls[new.key] = Pending(new.key, question.args)
         recall.asked(new, question)
+        self._consumed = recall.consumed  # it may have gone back, where an answer turned out to be lost
         self._step(Stepped(self._consumed, (question.call(new.key, self._consumed, new.after),)))
         return pending
 

@@ -44,8 +44,9 @@ class RequestParts(msgspec.Struct, frozen=True):
     `messages` are the items of the message list as they were sent; a Responses `input` that is text is one item, a
     JSON string. `rest` is the body without `model` and the message list. `tools` are the functions that run in the
     program or behind the tool URL, `hosted` the types of tools that the provider runs. `results` are the function
-    results that the request carries: name ("" where the request does not say it) and call id. `previous` names the
-    response that the request continues. `problems` say why it cannot be served.
+    results that the request carries: name ("" where the request does not say it) and call id; `told` are the indexes of
+    the messages that carry them. `previous` names the response that the request continues. `problems` say why it cannot
+    be served.
     """
 
     model: str
@@ -59,6 +60,7 @@ class RequestParts(msgspec.Struct, frozen=True):
     output_tokens_max: int | None = None
     previous: str = ""
     problems: tuple[Problem, ...] = ()
+    told: tuple[int, ...] = ()
 
 
 class Told(NamedTuple):
@@ -116,6 +118,7 @@ class WireFormat(ABC):
             options.output_tokens_max,
             options.previous,
             options.problems,
+            tuple(index for index, message in enumerate(told) if message.results),
         )
 
     def put_together(self, model_id: str, messages: Sequence[bytes], rest: bytes) -> bytes:

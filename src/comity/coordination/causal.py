@@ -18,7 +18,7 @@ from comity.coordination.causality.interactions import Interaction, interactions
 from comity.coordination.causality.linked import Linked
 from comity.coordination.causality.origins import origins
 from comity.coordination.causality.reach import REACH_DEPTH_MAX, WouldTouch, would_touch
-from comity.coordination.causality.recorded import MapLimits, Recorded, Tally
+from comity.coordination.causality.recorded import MapLimits, MapStatistics, Recorded
 from comity.coordination.causality.why import Why, why
 from comity.coordination.causality.window import WINDOW_NODES_MAX, Detail, Look, MapWindow, look
 from comity.journal.world import WorldEvent
@@ -61,7 +61,7 @@ class CausalMap:
         """Take events one after the other; return how many told anything new."""
         return sum(self.feed(event) for event in events)
 
-    def statistics(self) -> Tally:
+    def statistics(self) -> MapStatistics:
         """Return how many events were taken, repeated, late, and how many happenings left."""
         return msgspec.structs.replace(self.recorded.tally)
 

@@ -54,7 +54,7 @@ class Happening(msgspec.Struct):
         )  # fmt: skip
 
 
-class FieldState(msgspec.Struct):
+class FieldMemory(msgspec.Struct):
     """What the map keeps of a field, also when the calls that wrote it have left.
 
     `writer` is the call that wrote version `written`, the last that is known to be written by a call.

@@ -9,8 +9,9 @@ from typing import Literal
 import msgspec
 
 from comity.coordination.causality.declared import Declared
-from comity.coordination.causality.happening import FieldState
+from comity.coordination.causality.happening import FieldMemory
 from comity.coordination.causality.recorded import Recorded
+from comity.coordination.naming import Template
 
 INTERACTIONS_MAX = 1_000
 
@@ -74,7 +75,7 @@ def _shared(recorded: Recorded, declared: Declared) -> list[Interaction]:
         for bound in declared.bounds(name)
     }
     for bound in bounds.values():
-        states = [state for name in bound.fields if (state := recorded.fields.get(name)) is not None]
+        states = [state for name in bound.fields for state in _covered(recorded, name)]
         agents = sorted({agent for state in states for agent in _writers(state)})
         for one, two in combinations(agents, 2):
             met = [state for state in states if one in state.writes or two in state.writes]
@@ -86,7 +87,15 @@ def _shared(recorded: Recorded, declared: Declared) -> list[Interaction]:
     return found
 
 
-def _writers(state: FieldState) -> list[str]:
+def _covered(recorded: Recorded, name: str) -> list[FieldMemory]:
+    """Return the field of that name, or those that a pattern matches."""
+    template = Template(name)
+    if not template.is_pattern:
+        return [recorded.fields[name]] if name in recorded.fields else []
+    return [state for field, state in sorted(recorded.fields.items()) if template.match(field) is not None]
+
+
+def _writers(state: FieldMemory) -> list[str]:
     return sorted(agent for agent in state.writes if agent)
 
 

@@ -40,7 +40,7 @@ class Hop(msgspec.Struct, frozen=True, omit_defaults=True):
     count: int = 0
 
 
-class Loop(msgspec.Struct, frozen=True, omit_defaults=True):
+class AgentLoop(msgspec.Struct, frozen=True, omit_defaults=True):
     """A circle of at least two agents, from the alphabetically first on. `ground` is that of all hops, else mixed."""
 
     hops: tuple[Hop, ...]
@@ -57,14 +57,14 @@ class Loop(msgspec.Struct, frozen=True, omit_defaults=True):
         return tuple(sorted({field for hop in self.hops for field in (*hop.fields, *hop.seen_as)}))
 
 
-class Loops(msgspec.Struct, frozen=True, omit_defaults=True):
+class AgentLoops(msgspec.Struct, frozen=True, omit_defaults=True):
     """The loops, recorded ones first, then shorter ones; `is_cut` where there are more than were searched."""
 
-    loops: tuple[Loop, ...] = ()
+    loops: tuple[AgentLoop, ...] = ()
     is_cut: bool = False
 
 
-def find_loops(recorded: Recorded, declared: Declared | None = None) -> Loops:
+def find_loops(recorded: Recorded, declared: Declared | None = None) -> AgentLoops:
     """Return where loops close between agents: in what was recorded, then with what is declared.
 
     Cost: bounded by `SEARCHED_MAX` for each length up to `LOOP_AGENTS_MAX`.
@@ -74,7 +74,7 @@ def find_loops(recorded: Recorded, declared: Declared | None = None) -> Loops:
     if declared is not None:
         for pair, hop in _declared_hops(recorded, declared).items():
             possible.setdefault(pair, hop)
-    found: dict[tuple[str, ...], Loop] = {}
+    found: dict[tuple[str, ...], AgentLoop] = {}
     is_cut = False
     for hops in (certain, possible):
         circles, more = _circles(hops)
@@ -83,12 +83,12 @@ def find_loops(recorded: Recorded, declared: Declared | None = None) -> Loops:
             pairs = zip(circle, (*circle[1:], circle[0]), strict=True)
             found.setdefault(circle, _loop(tuple(hops[pair] for pair in pairs)))
     in_order = sorted(found.values(), key=lambda it: (it.ground != "recorded", len(it.hops), it.agents))
-    return Loops(tuple(in_order[:LOOPS_MAX]), is_cut or len(in_order) > LOOPS_MAX)
+    return AgentLoops(tuple(in_order[:LOOPS_MAX]), is_cut or len(in_order) > LOOPS_MAX)
 
 
-def _loop(hops: tuple[Hop, ...]) -> Loop:
+def _loop(hops: tuple[Hop, ...]) -> AgentLoop:
     grounds = {hop.ground for hop in hops}
-    return Loop(hops, grounds.pop() if len(grounds) == 1 else "mixed")
+    return AgentLoop(hops, grounds.pop() if len(grounds) == 1 else "mixed")
 
 
 def _circles(hops: dict[tuple[str, str], Hop]) -> tuple[list[tuple[str, ...]], bool]:

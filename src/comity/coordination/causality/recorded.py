@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from comity.coordination.causality.answer import NodeKind, is_principal, named_node, node_id, task_of
-from comity.coordination.causality.happening import FieldState, Happening, Named, versioned
+from comity.coordination.causality.happening import FieldMemory, Happening, Named, versioned
 from comity.coordination.causality.linked import Linked
 from comity.journal.world import (
     Acted,
@@ -40,7 +40,7 @@ class MapLimits(msgspec.Struct, frozen=True):
     span_s: float = 86_400.0
 
 
-class Tally(msgspec.Struct):
+class MapStatistics(msgspec.Struct):
     """How many events were taken, were told before, came too late, left again, or did not fit (`cut`)."""
 
     taken: int = 0
@@ -59,11 +59,11 @@ class Recorded:
     def __init__(self, limits: MapLimits) -> None:
         """Hold nothing yet."""
         self.limits = limits
-        self.tally = Tally()
+        self.tally = MapStatistics()
         self.newest_us = 0
         self.floor_us = -1
         self.happenings: dict[str, Happening] = {}
-        self.fields: dict[str, FieldState] = {}
+        self.fields: dict[str, FieldMemory] = {}
         self.writers: dict[str, dict[str, None]] = {}
         self.readers: dict[str, dict[str, None]] = {}
         self.answers: dict[str, dict[str, None]] = {}
@@ -303,10 +303,10 @@ class Recorded:
         count, last_us = self.pairs.get(key, (0, 0))
         self.pairs[key] = (count + 1, max(last_us, reader.at_us))
 
-    def _moved(self, field: str, at_us: int, version: int, value: FieldValue) -> FieldState | None:
+    def _moved(self, field: str, at_us: int, version: int, value: FieldValue) -> FieldMemory | None:
         state = self.fields.get(field)
         if state is None:
-            state = self.fields[field] = FieldState(field, last_us=at_us)
+            state = self.fields[field] = FieldMemory(field, last_us=at_us)
         if value is not None and (at_us, version) >= (state.valued_us, state.valued):
             state.value, state.valued_us, state.valued = value, at_us, version
         state.version = max(state.version, version)

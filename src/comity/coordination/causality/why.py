@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from comity.coordination.causality.answer import How, MapNode, Missing, NodeKind, is_principal, node_id
-from comity.coordination.causality.happening import FieldState, Happening, versioned
+from comity.coordination.causality.happening import FieldMemory, Happening, versioned
 from comity.coordination.causality.origins import origins
 from comity.coordination.causality.recorded import Recorded
 
@@ -114,7 +114,7 @@ class _Search:
             return Because(node, causes=(self._left(state),))
         return Because(node, causes=(self._unknown(Missing(node.id, name, "wrote", self._absence())),))
 
-    def _field(self, state: FieldState) -> Because:
+    def _field(self, state: FieldMemory) -> Because:
         """Return why a field is as it is: the last version of it that is known."""
         if not state.version:
             node = MapNode(node_id("field", state.name), "field", state.name, until_us=state.last_us)
@@ -122,7 +122,7 @@ class _Search:
             return Because(node, causes=(self._unknown(missing),))
         return self._version(state.name, state.version)
 
-    def _left(self, state: FieldState) -> Because:
+    def _left(self, state: FieldMemory) -> Because:
         """Return the last writer of a field, of whom no more than the name is kept."""
         node = MapNode(
             node_id("call", state.writer), "call", state.writer, at_us=state.written_us, until_us=state.written_us,

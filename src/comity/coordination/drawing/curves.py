@@ -12,7 +12,7 @@ Point = tuple[float, float]
 _STEPS = 24
 
 
-class Place(msgspec.Struct, frozen=True):
+class Rectangle(msgspec.Struct, frozen=True):
     """A rectangle."""
 
     left: float
@@ -30,11 +30,11 @@ class Place(msgspec.Struct, frozen=True):
         """Its lower side."""
         return self.top + self.height
 
-    def grown(self, by: float) -> Place:
+    def grown(self, by: float) -> Rectangle:
         """Return it with a margin."""
-        return Place(self.left - by, self.top - by, self.width + 2 * by, self.height + 2 * by)
+        return Rectangle(self.left - by, self.top - by, self.width + 2 * by, self.height + 2 * by)
 
-    def meets(self, other: Place) -> bool:
+    def meets(self, other: Rectangle) -> bool:
         """Return whether they overlap."""
         is_beside = self.left >= other.right or other.left >= self.right
         return not (is_beside or self.top >= other.bottom or other.top >= self.bottom)

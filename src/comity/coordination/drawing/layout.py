@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import msgspec
 
-from comity.coordination.drawing.curves import Curve, Place, curve_of, level_curve
+from comity.coordination.drawing.curves import Curve, Rectangle, curve_of, level_curve
 from comity.coordination.drawing.diagram import Arrow, Box, Diagram, loops_said, plain
 from comity.coordination.drawing.measure import fitted, width_of
 from comity.coordination.drawing.ranks import Column, Slot, ordered, ranked
@@ -28,7 +28,7 @@ class Drawn(msgspec.Struct, frozen=True):
     """A box in its place, with its lines of text as they fit."""
 
     box: Box
-    place: Place
+    place: Rectangle
     label: str
     detail: str
 
@@ -39,7 +39,7 @@ class Flow(msgspec.Struct, frozen=True):
     arrow: Arrow
     curve: Curve
     label: str
-    label_place: Place | None
+    label_place: Rectangle | None
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ def laid_out(diagram: Diagram) -> Layout:
     lefts, widths = _columns_across(diagram, columns, (ends, paths, rank_of), labels)
     centres = _centres(columns, heights, paths)
     places = [
-        Place(lefts[rank], centres[number, -1] - heights[number, -1] / 2, widths[rank], heights[number, -1])
+        Rectangle(lefts[rank], centres[number, -1] - heights[number, -1] / 2, widths[rank], heights[number, -1])
         for number, rank in enumerate(rank_of)
     ]
     boxes = tuple(_drawn(box, place) for box, place in zip(diagram.boxes, places, strict=True))
@@ -85,7 +85,7 @@ def arrow_label(arrow: Arrow) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _drawn(box: Box, place: Place) -> Drawn:
+def _drawn(box: Box, place: Rectangle) -> Drawn:
     inner = place.width - 24
     label = fitted(plain(box.label), LABEL_SIZE, inner, is_bold=True)
     return Drawn(box, place, label, fitted(plain(box.detail), DETAIL_SIZE, inner))
@@ -195,7 +195,7 @@ def _settled(wanted: Sequence[float], packed: Sequence[float]) -> list[float]:
 def _curves(
     ends: Sequence[tuple[int, int]],
     paths: Sequence[Sequence[Slot]],
-    places: Sequence[Place],
+    places: Sequence[Rectangle],
     centres: dict[Slot, float],
     across: tuple[list[float], list[float]],
 ) -> list[Curve]:
@@ -220,7 +220,7 @@ def _curves(
 def _ports(
     ends: Sequence[tuple[int, int]],
     paths: Sequence[Sequence[Slot]],
-    places: Sequence[Place],
+    places: Sequence[Rectangle],
     centres: dict[Slot, float],
 ) -> dict[tuple[int, int, int], float]:
     """Return where each arrow meets its boxes: (arrow, box, 0 or 1 for the second end of one within a column) → y.
@@ -248,15 +248,15 @@ def _ports(
 
 
 def _labelled(
-    arrows: Sequence[Arrow], curves: Sequence[Curve], labels: Sequence[str], places: Sequence[Place]
+    arrows: Sequence[Arrow], curves: Sequence[Curve], labels: Sequence[str], places: Sequence[Rectangle]
 ) -> tuple[Flow, ...]:
     """Find a place on each curve for its label where no box and no other label is, and few other curves pass.
 
-    Loops are labelled first; where there are more than `LABELS_MAX` arrows, only they and guesses are.
+    AgentLoops are labelled first; where there are more than `LABELS_MAX` arrows, only they and guesses are.
     """
-    taken: list[Place] = [place.grown(5) for place in places]
+    taken: list[Rectangle] = [place.grown(5) for place in places]
     passing = _Passing(curves)
-    found: dict[int, Place | None] = {}
+    found: dict[int, Rectangle | None] = {}
     for number in sorted(range(len(arrows)), key=lambda number: (not arrows[number].loops, number)):
         arrow, label = arrows[number], labels[number]
         if label and (len(arrows) <= LABELS_MAX or arrow.loops or arrow.is_guess):
@@ -271,13 +271,13 @@ def _labelled(
 
 
 def _spot(
-    number: int, curve: Curve, size: tuple[float, float], taken: Sequence[Place], passing: _Passing
-) -> Place | None:
+    number: int, curve: Curve, size: tuple[float, float], taken: Sequence[Rectangle], passing: _Passing
+) -> Rectangle | None:
     width, height = size
     fewest, best = 1_000_000, None
     for x, y in curve.stations():
         left = x + 6 if curve.is_level else x - width / 2
-        spot = Place(round(left, 1), round(y - height / 2, 1), round(width, 1), height)
+        spot = Rectangle(round(left, 1), round(y - height / 2, 1), round(width, 1), height)
         if spot.left < 0 or spot.top < 0 or any(spot.meets(other) for other in taken):
             continue
         count = passing.through(spot, number)
@@ -297,7 +297,7 @@ class _Passing:
             for point in curve.points:
                 self._cells.setdefault(self._cell(point), []).append((number, point))
 
-    def through(self, spot: Place, own: int) -> int:
+    def through(self, spot: Rectangle, own: int) -> int:
         left, top = self._cell((spot.left, spot.top))
         right, bottom = self._cell((spot.right, spot.bottom))
         cells = ((x, y) for x in range(left, right + 1) for y in range(top, bottom + 1))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from comity.coordination.causality.answer import How, MapEdge, MapNode, NodeKind, node_id
-from comity.coordination.causality.loops import Loop, Loops
+from comity.coordination.causality.loops import AgentLoop, AgentLoops
 from comity.coordination.causality.reach import Reached, WouldTouch
 from comity.coordination.causality.why import Because, Why
 from comity.coordination.causality.window import MapWindow
@@ -17,7 +17,7 @@ _RANKS: dict[NodeKind, int] = {"agent": 0, "field": 1, "invariant": 2}
 _VERBS: dict[How, str] = {"wrote": "writes", "read": "reads"}
 
 
-def window_scene(window: MapWindow, loops: Loops | None = None, *, title: str = "") -> Diagram:
+def window_diagram(window: MapWindow, loops: AgentLoops | None = None, *, title: str = "") -> Diagram:
     """Return a diagram of a window; arrows of the first `LOOPS_MARKED_MAX` loops are marked, notes tell their way."""
     marked = loops.loops[:LOOPS_MARKED_MAX] if loops is not None else ()
     of_loop = _arrows_of(marked)
@@ -42,7 +42,7 @@ def window_scene(window: MapWindow, loops: Loops | None = None, *, title: str = 
     )
 
 
-def why_scene(why: Why) -> Diagram:
+def why_diagram(why: Why) -> Diagram:
     """Return a diagram of an ancestry: causes at the left of what they made happen; as text, a tree."""
     boxes: dict[str, Box] = {}
     arrows: dict[tuple[str, str, str], Arrow] = {}
@@ -66,7 +66,7 @@ def why_scene(why: Why) -> Diagram:
     return Diagram(f"Why {why.asked}", "", tuple(boxes.values()), tuple(arrows.values()), tuple(notes), root)
 
 
-def touch_scene(answer: WouldTouch) -> Diagram:
+def touch_diagram(answer: WouldTouch) -> Diagram:
     """Return a diagram of what a call would touch: the tool, its fields, what follows from them, invariants."""
     call = node_id("call", answer.tool)
     boxes = {call: Box(call, "call", answer.tool, rank=0)}
@@ -135,7 +135,7 @@ def _arrow(edge: MapEdge, loops: tuple[int, ...]) -> Arrow:
     return Arrow(edge.cause, edge.effect, edge.how, said, float(edge.count), loops=loops)
 
 
-def _arrows_of(loops: tuple[Loop, ...]) -> dict[tuple[str, str], tuple[int, ...]]:
+def _arrows_of(loops: tuple[AgentLoop, ...]) -> dict[tuple[str, str], tuple[int, ...]]:
     """Return which arrow is part of which loops."""
     found: dict[tuple[str, str], dict[int, None]] = {}
     for number, loop in enumerate(loops, start=1):
@@ -151,7 +151,7 @@ def _arrows_of(loops: tuple[Loop, ...]) -> dict[tuple[str, str], tuple[int, ...]
     return {ends: tuple(numbers) for ends, numbers in found.items()}
 
 
-def _told(number: int, loop: Loop) -> str:
+def _told(number: int, loop: AgentLoop) -> str:
     steps = [f"{hop.agent} → {', '.join(hop.fields)}" for hop in loop.hops]
     return f"Loop {number} ({loop.ground}): {' → '.join([*steps, loop.hops[0].agent])}."
 

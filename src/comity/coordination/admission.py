@@ -14,15 +14,18 @@ from typing import Any, Protocol
 import msgspec
 
 from comity.coordination import claims
-from comity.coordination.corners import Finding, judge
-from comity.coordination.handling import Bound, Handling
+from comity.coordination.believed import applied, is_same
+from comity.coordination.corners import judge
+from comity.coordination.document import FieldSection
+from comity.coordination.finding import Finding
+from comity.coordination.handling import Bound, Handling, is_number
 from comity.coordination.invariant import Instance
-from comity.coordination.picture import Effect, Flight, Picture, applied, covers
+from comity.coordination.picture import Effect, Flight, Picture, covers
 from comity.coordination.premises import holds_now
 from comity.coordination.queueing import Queue
 from comity.coordination.ruling import Proposal, Ruling
 from comity.coordination.trimming import trimmed
-from comity.coordination.world import World
+from comity.coordination.world import World, misfit
 from comity.core.codec import canonical, digest
 from comity.core.errors import UsageError
 from comity.core.expression import ExpressionError
@@ -31,6 +34,8 @@ from comity.journal.world import Acted, Change, FieldValue, Touched
 
 DEFERS_MAX = 5
 """After so many defers a person is asked."""
+SEEN_S_MAX = 60.0
+"""What was seen longer ago makes no call redundant, even if the field lets it count as known."""
 RETRY_S = 1.0
 RETRY_S_MAX = 30.0
 """A deferred call is judged again after this time, doubled with each defer, unless what it waits for ends before."""
@@ -60,7 +65,10 @@ class _NoWatch:
 
 @dataclass(slots=True)
 class Case:
-    """A proposal being judged: what the steps have found out about it."""
+    """A proposal being judged: what the steps have found out about it.
+
+    `unclear` is a field from which so much follows that its acts must come one after the other.
+    """
 
     proposal: Proposal
     handling: Handling
@@ -68,6 +76,7 @@ class Case:
     effects: tuple[Effect, ...]
     now_us: int
     findings: list[tuple[Instance, Finding]] = field(default_factory=list)
+    unclear: str = ""
     would: list[str] = field(default_factory=list)
 
     @property
@@ -81,10 +90,15 @@ class Case:
         return f"agent:{self.proposal.actor}"
 
     def repairs(self) -> bool:
-        """Tell whether it improves an invariant that is broken, and harms none."""
-        return any(found.improves and found.is_broken for _, found in self.findings) and not any(
-            found.breaks or found.is_unknown for _, found in self.findings
+        """Tell whether it improves an enforced invariant that is broken, and harms none."""
+        enforced = [found for instance, found in self.findings if instance.is_enforced]
+        return any(found.improves and found.is_broken for found in enforced) and not any(
+            found.breaks or found.is_unknown for found in enforced
         )
+
+    def keys(self) -> set[str]:
+        """Return the invariants of which it takes room."""
+        return {instance.key for instance, found in self.findings if found.presses}
 
 
 class Admission:
@@ -97,14 +111,12 @@ class Admission:
         self.queue = Queue()
         self._watch: Watch = watch or _NoWatch()
         self._steps: tuple[Callable[[Case], Ruling | None], ...] = (
-            self._valid,
-            self._same_act,
-            self._known_fields,
             self._premises,
             self._generations,
             self._claims,
             self._redundant,
             self._turn,
+            self._one_by_one,
             self._invariants,
             self._contracts,
             self._detectors,
@@ -122,14 +134,18 @@ class Admission:
         return self._judged(proposal, handling, now_us)
 
     def _judged(self, proposal: Proposal, handling: Handling, now_us: int, *, is_trial: bool = False) -> Ruling | None:
-        bound = handling.bind(proposal.args)
+        bound = handling.bind(proposal.args, self._is_set)
         if not bound.changes and not bound.premises:
             return None
         case = Case(proposal, handling, bound, (), now_us)
+        ruling = self._valid(case) or self._same_act(case)
+        if ruling is not None:
+            return ruling
         try:
             for change in bound.changes:
-                self.world.require(change.field)
-            case.effects = self._effects(bound)
+                why = _misfit(change, self.world.require(change.field))
+                if why:
+                    return _reject("field_type", f"`{change.field}` {why}", "give a value that the field can have")
             self._look(case)
             for step in self._steps:
                 ruling = step(case)
@@ -156,18 +172,16 @@ class Admission:
         return None
 
     def _same_act(self, case: Case) -> Ruling | None:
-        """The same intent has been decided: the same answer."""
+        """The same intent has been decided: the same answer. One that was only held may be changed."""
         flight = self.picture.flights.get(case.proposal.ticket)
-        if flight is not None and flight.key == _key(case.proposal):
-            return Ruling(word="admit", touched=self._touched(case, flight.changes), flight=flight)
-        return None
-
-    def _known_fields(self, case: Case) -> Ruling | None:
-        for change in case.bound.changes:
-            why = _misfit(change, self.world.require(change.field))
-            if why:
-                return _reject("field_type", f"`{change.field}` {why}", "give a value that the field can have")
-        return None
+        if flight is None:
+            return None
+        if flight.key == _key(case.proposal):
+            return Ruling(word="admit", touched=self._touched(case, flight.changes), flight=flight, fields=case.fields)
+        if flight.phase == "held":
+            self.picture.drop(flight.ticket)
+            return None
+        return _reject("ticket", f"ticket `{flight.ticket}` stands for another act", "ask under a ticket of its own")
 
     def _premises(self, case: Case) -> Ruling | None:
         for premise in case.bound.premises:
@@ -178,25 +192,28 @@ class Admission:
                     f"`{premise.holds.text}` does not hold: `{premise.field}` is {_shown(told.value)}",
                     "read it again, and decide anew",
                 )
-            if not told.holds:
+            if not told.holds and "premise" not in case.proposal.allowed:
                 return self._defer(case, "premise", f"`{premise.field}` is being changed", [premise.field])
         return None
 
     def _generations(self, case: Case) -> Ruling | None:
+        """Each is newer than what is there and in flight, and comes after it: none is overtaken by an older one."""
         for change in case.bound.changes:
             if not self.world.require(change.field).generation or change.op != "set":
                 continue
-            known = self.picture.state(change.field).value
             flying = [
                 effect.value
                 for flight in self.picture.on_field(change.field)
                 for effect in flight.effects
                 if effect.field == change.field and effect.op == "set"
             ]
-            newest = max((_number(value) for value in (known, *flying)), default=float("-inf"))
-            if not _number(change.value) > newest:
-                reason = f"`{change.field}` is at generation {newest:g}, and {_shown(change.value)} is not newer"
-                return _reject("generation", reason, f"plan anew, with a generation above {newest:g}")
+            known = [value for value in (self.picture.peek(change.field).value, *flying) if is_number(value)]
+            if known and not _number(change.value) > max(known):
+                newest = f"{max(known):g}"
+                reason = f"`{change.field}` is at generation {newest}, and {_shown(change.value)} is not newer"
+                return _reject("generation", reason, f"plan anew, with a generation above {newest}")
+            if flying and "generation" not in case.proposal.allowed:
+                return self._defer(case, "generation", f"an older `{change.field}` is under way", [change.field])
         return None
 
     def _claims(self, case: Case) -> Ruling | None:
@@ -215,20 +232,28 @@ class Admission:
         if not case.bound.changes or any(self.world.require(c.field).generation for c in case.bound.changes):
             return None
         for change in case.bound.changes:
-            state = self.picture.state(change.field)
-            is_seen = not state.is_proposed and self.picture.known(change.field, case.now_us) is not None
+            state = self.picture.peek(change.field)
+            is_old = state.observed_us + round(SEEN_S_MAX * 1e6) < case.now_us or state.at(case.now_us) is None
+            is_seen = not state.is_proposed and not is_old and state.observed_us >= state.landed_us
             if change.op != "set" or not is_seen or any(True for _ in self.picture.on_field(change.field)):
                 return None
-            if not _is_same(state.value, change.value, self.world.require(change.field).epsilon):
+            if not is_same(state.value, change.value, self.world.require(change.field).epsilon):
                 return None
         return Ruling(word="redundant", rule="redundant", reason="it is so already")
 
     def _turn(self, case: Case) -> Ruling | None:
         """Whoever was deferred first goes first."""
-        keys = {instance.key for instance, _ in case.findings}
-        if case.repairs() or not self.queue.is_behind(case.proposal.call, keys, case.now_us):
+        if "turn" in case.proposal.allowed or case.repairs():
+            return None
+        if not self.queue.is_behind(case.proposal.call, case.keys(), case.now_us):
             return None
         return self._defer(case, "turn", "another call waits for the same", list(case.fields))
+
+    def _one_by_one(self, case: Case) -> Ruling | None:
+        """What follows from setting a field depends on what it was, so such acts come one after the other."""
+        if not case.unclear or "order" in case.proposal.allowed:
+            return None
+        return self._defer(case, "order", f"`{case.unclear}` is being changed", [case.unclear])
 
     def _invariants(self, case: Case) -> Ruling | None:
         for instance, found in case.findings:
@@ -254,7 +279,7 @@ class Admission:
             artefact = contract.artefact_of(case.bound)
             if not artefact:
                 continue
-            told = contract.broken_by(case.proposal.args, self.picture.state(artefact).value)
+            told = contract.broken_by(case.proposal.args, self.picture.peek(artefact).value)
             if told and section.mode == "observe":
                 case.would.append(f"{name}: reject")
             elif told:
@@ -288,8 +313,7 @@ class Admission:
             if args is not None:
                 return Ruling(word="trim", rule=ruling.rule, reason=ruling.reason, args=args, fields=case.fields)
         if ruling.word == "defer":
-            keys = {instance.key for instance, _ in case.findings}
-            self.queue.wait(case.proposal.call, keys, case.now_us, ruling.until_us)
+            self.queue.wait(case.proposal.call, case.keys(), case.now_us, ruling.until_us)
         else:
             self.queue.leave(case.proposal.call)
         return ruling
@@ -328,7 +352,8 @@ class Admission:
             case.effects,
             changes,
             settle_us,
-            case.now_us,
+            # Invariant: what was seen before an act began did not see it, whatever the clocks say.
+            max([case.now_us, *(self.picture.peek(effect.field).until_us + 1 for effect in case.effects)]),
             plan=self._plan(case),
             observation=proposal.observation,
         )
@@ -376,32 +401,48 @@ class Admission:
         )
 
     def _look(self, case: Case) -> None:
-        known = self.picture.fields
+        self._follow(case)
         instances: dict[str, Instance] = {}
-        for effect in case.effects:
-            self.picture.state(effect.field)
-            instances.update((item.key, item) for item in self.world.instances(effect.field, known))
+        for name in dict.fromkeys(effect.field for effect in case.effects):
+            instances.update((item.key, item) for item in self.picture.instances(name))
         case.findings = [(item, judge(item, self.picture, case.effects, case.now_us)) for item in instances.values()]
 
-    def _effects(self, bound: Bound) -> tuple[Effect, ...]:
-        """Return what the changes do, and what follows from them by dependencies."""
+    def _follow(self, case: Case) -> None:
+        """Find what the changes do, and what follows from them by dependencies; unknown where a `set` is from there."""
         made: list[Effect] = []
-        for change in bound.changes:
-            made.append(Effect(change.field, change.op, change.value))
-            step = self._step(change)
+        now: dict[str, FieldValue] = {}
+        for change in case.bound.changes:
+            effect = Effect(change.field, change.op, change.value)
+            made.append(effect)
+            reached = self.world.influences(change.field)
+            if not reached:
+                continue
+            before = now.get(change.field, self.picture.peek(change.field).at(case.now_us))
+            now[change.field] = after = applied(before, effect)
+            step = change.value if change.op == "add" else _difference(before, after)
+            if self._is_set_in_flight(change):
+                case.unclear = change.field
             made += [
-                Effect(far.field, "add", step * far.gain, max(1, round(far.lag_s * 1e6)))
-                for far in self.world.influences(change.field)
-                if step
+                Effect(far.field, "set", None, _lag_us(far.lag_s))
+                if not is_number(step)
+                else Effect(far.field, "add", step * far.gain, _lag_us(far.lag_s))
+                for far in reached
+                if step != 0
             ]
-        return tuple(made)
+        case.effects = tuple(made)
 
-    def _step(self, change: Change) -> float:
-        if change.op == "add":
-            return _number(change.value)
-        before = self.picture.state(change.field).value
-        is_step = change.op == "set" and isinstance(before, int | float) and isinstance(change.value, int | float)
-        return _number(change.value) - _number(before) if is_step else 0.0
+    def _is_set_in_flight(self, change: Change) -> bool:
+        flying = [
+            effect
+            for flight in self.picture.on_field(change.field)
+            for effect in flight.effects
+            if effect.field == change.field
+        ]
+        return bool(flying) and (change.op == "set" or any(effect.op == "set" for effect in flying))
+
+    def _is_set(self, field: str) -> bool:
+        section = self.world.section(field)
+        return section is not None and section.type == "set"
 
     def _settles(self, case: Case) -> Iterable[float]:
         for change, own in zip(case.bound.changes, case.bound.settles_s, strict=True):
@@ -409,16 +450,11 @@ class Admission:
         yield from (effect.lag_us / 1e6 for effect in case.effects)
 
     def _told_change(self, change: Change) -> Change:
-        state = self.picture.state(change.field)
+        state = self.picture.peek(change.field)
         after = applied(state.value, Effect(change.field, change.op, change.value))
-        flying = sum(1 for _ in self.picture.on_field(change.field))
-        return msgspec.structs.replace(
-            change,
-            before=state.value,
-            after=after,
-            version=state.version + flying + 1,
-            settle_s=self.world.settle_s(change.field),
-        )
+        version = state.version + len(self.picture.flights_by_field.get(change.field, ())) + 1
+        settle_s = self.world.settle_s(change.field)
+        return Change(change.field, change.op, change.value, state.value, after, version, settle_s)
 
     def _touched(self, case: Case, changes: tuple[Change, ...]) -> Touched:
         return Touched(
@@ -433,11 +469,14 @@ class Admission:
 
     def _plan(self, case: Case) -> str:
         """Return the plan that the call is a step of, if it was issued, covers every field, and has steps left."""
-        plan = self.picture.plans.get(case.bound.plan)
-        if plan is None or plan.until_us <= case.now_us:
+        plan = self.picture.plans.get(case.bound.plan) if case.bound.plan else None
+        if plan is None or plan.until_us <= case.now_us or self.picture.plan_steps.get(plan.id, 0) >= plan.steps:
             return ""
-        is_left = self.picture.plan_steps.get(plan.id, 0) < plan.steps
-        return plan.id if is_left and all(covers(plan.scope, name) for name in case.fields) else ""
+        is_of_it = all(
+            covers(plan.scope, change.field) and claims.goes(change, self.picture, plan.direction)
+            for change in case.bound.changes
+        )
+        return plan.id if is_of_it else ""
 
 
 def _key(proposal: Proposal) -> str:
@@ -481,28 +520,22 @@ def _number(value: object) -> float:
     return value if isinstance(value, int | float) else 0.0
 
 
-def _is_same(left: FieldValue, right: FieldValue, epsilon: float) -> bool:
-    if isinstance(left, int | float) and isinstance(right, int | float):
-        return abs(left - right) <= epsilon
-    return left == right
+def _difference(before: FieldValue, after: FieldValue) -> float | None:
+    """Return by how much a number changes: nothing for what is no number, None where it is not known."""
+    if before is None or after is None:
+        return None
+    return after - before if isinstance(before, int | float) and isinstance(after, int | float) else 0.0
 
 
-def _misfit(change: Change, section: Any) -> str:
+def _lag_us(lag_s: float) -> int:
+    return max(1, round(lag_s * 1e6))
+
+
+def _misfit(change: Change, section: FieldSection) -> str:
     """Return why a change does not fit its field's type, empty where it does."""
-    value = change.value
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if section.type in ("number", "integer"):
-        if not is_number or change.op not in ("set", "add"):
-            return f"is a number and cannot take `{change.op} {_shown(value)}`"
-        if section.type == "integer" and value != int(value):  # type: ignore[arg-type]  # a number, by now
-            return f"is a whole number, not {_shown(value)}"
+    if section.type == "set" and change.op in ("append", "remove"):
         return ""
-    if section.type == "set":
-        return "" if change.op in ("append", "remove") or isinstance(value, tuple) else "is a set"
-    if change.op != "set":
-        return f"is {section.type} and can only be set"
-    if section.type == "boolean":
-        return "" if isinstance(value, bool) else "is true or false"
-    if section.values and value not in section.values:
-        return f"is one of {', '.join(map(str, section.values))}, not `{_shown(value)}`"
-    return ""
+    if change.op == "set" or (change.op == "add" and section.type in ("number", "integer")):
+        why = misfit(section, change.value)
+        return f"{why}, not {_shown(change.value)}" if why else ""
+    return f"is of type {section.type} and cannot take `{change.op}`"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import NamedTuple
 
-from comity.core.expression import FUNCTIONS, Expression, ExpressionError, Value
+from comity.core.expression import FUNCTIONS, MAGNITUDE_MAX, Expression, ExpressionError, Value
 
 
 class Linear(NamedTuple):
@@ -48,6 +49,8 @@ class Among(NamedTuple):
 
 
 Possible = Span | Among
+CHOICES_MAX = 1_000
+"""A function is tried with every choice of values up to so many."""
 _EITHER = Among(frozenset((True, False)))
 
 
@@ -130,8 +133,9 @@ def _sum(left: tuple[dict[str, float], float], right: tuple[dict[str, float], fl
 def surely(expression: Expression, ranges: Mapping[str, Possible]) -> bool:
     """Tell whether an expression holds whatever its names are within `ranges`; False where that cannot be said."""
     try:
-        return _truths(_possible(expression.tree, ranges)) == {True}
-    except (Unclear, ExpressionError, ArithmeticError, KeyError, TypeError):
+        came = _possible(expression.tree, ranges)
+        return isinstance(came, Among) and all(value is True for value in came.values)
+    except (Unclear, ExpressionError, ArithmeticError, KeyError, TypeError, ValueError):
         return False
 
 
@@ -156,7 +160,7 @@ def _possible(node: ast.expr, ranges: Mapping[str, Possible]) -> Possible:
     if isinstance(node, ast.Name):
         return ranges[node.id]
     if isinstance(node, ast.BinOp):
-        return _binary(node.op, _span(_possible(node.left, ranges)), _span(_possible(node.right, ranges)))
+        return _within(_binary(node.op, _span(_possible(node.left, ranges)), _span(_possible(node.right, ranges))))
     if isinstance(node, ast.UnaryOp):
         return _unary(node.op, _possible(node.operand, ranges))
     if isinstance(node, ast.BoolOp):
@@ -172,6 +176,13 @@ def _possible(node: ast.expr, ranges: Mapping[str, Possible]) -> Possible:
     if isinstance(node, ast.Tuple | ast.List):
         singles = [_single(_possible(part, ranges)) for part in node.elts]
         return Among(frozenset((tuple(singles),)))
+    raise Unclear
+
+
+def _within(span: Span) -> Span:
+    """Return a span of numbers that an expression can have; beyond them it cannot be evaluated."""
+    if span.low >= -MAGNITUDE_MAX and span.high <= MAGNITUDE_MAX:
+        return span
     raise Unclear
 
 
@@ -203,8 +214,6 @@ def _hull(values: list[Possible]) -> Possible:
 
 def _corners(apply: Callable[[float, float], float], left: Span, right: Span) -> Span:
     found = [apply(a, b) for a in left for b in right]
-    if any(math.isnan(value) for value in found):
-        raise Unclear
     return Span(min(found), max(found))
 
 
@@ -234,19 +243,15 @@ def _unary(op: ast.unaryop, value: Possible) -> Possible:
 
 
 def _junction(node: ast.BoolOp, ranges: Mapping[str, Possible]) -> Possible:
-    """Join conditions; one that cannot be said anything of may be either, which the others may outweigh."""
+    """Join conditions in their order: what cannot be evaluated matters, unless one before it has decided."""
     decides = isinstance(node.op, ast.Or)
-    all_truths = []
+    is_open = False
     for part in node.values:
-        try:
-            all_truths.append(_truths(_possible(part, ranges)))
-        except Unclear:
-            all_truths.append({True, False})
-    if any(truths == {decides} for truths in all_truths):
-        return _truth_of({decides})
-    if all(truths == {not decides} for truths in all_truths):
-        return _truth_of({not decides})
-    return _EITHER
+        truths = _truths(_possible(part, ranges))
+        if truths == {decides}:
+            return _truth_of({decides})
+        is_open = is_open or decides in truths
+    return _EITHER if is_open else _truth_of({not decides})
 
 
 def _chain(node: ast.Compare, ranges: Mapping[str, Possible]) -> Possible:
@@ -284,16 +289,18 @@ def _equal(left: Possible, right: Possible) -> set[bool]:
 
 
 def _inside(left: Possible, right: Possible) -> set[bool]:
-    whole = _single(right)
-    if not isinstance(left, Among) or not isinstance(whole, tuple | frozenset):
+    if not isinstance(left, Among) or not isinstance(right, Among):
         raise Unclear
-    return {one in whole for one in left.values}
+    if not all(isinstance(whole, tuple | frozenset) for whole in right.values):
+        raise Unclear
+    return {one in whole for one in left.values for whole in right.values if isinstance(whole, tuple | frozenset)}
 
 
 def _called(node: ast.Call, values: list[Possible]) -> Possible:
     name = node.func.id if isinstance(node.func, ast.Name) else ""
-    if all(isinstance(value, Among) and len(value.values) == 1 for value in values):
-        return Among(frozenset((FUNCTIONS[name](*(_single(value) for value in values)),)))
+    few = [value.values for value in values if isinstance(value, Among)]
+    if len(few) == len(values) and math.prod(map(len, few)) <= CHOICES_MAX:
+        return Among(frozenset(FUNCTIONS[name](*choice) for choice in product(*few)))
     spans = [_span(value) for value in values]
     if name in ("min", "max") and len(spans) > 1:
         pick = min if name == "min" else max

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Literal
 
+from comity.coordination.handling import is_number
 from comity.coordination.picture import Picture, covers
 from comity.core.errors import UsageError
 from comity.journal.world import Change, Claim, Rank
@@ -79,18 +81,29 @@ def _allows(claim: Claim, change: Change, picture: Picture, actor: str, now_us: 
         return any(item.owner == actor and item.mode == "shared" for item in picture.claims_over(change.field, now_us))
     if claim.mode not in ("up-only", "down-only"):
         return False
-    step = _step(change, picture)
-    return step is not None and (step >= 0 if claim.mode == "up-only" else step <= 0)
+    return goes(change, picture, "up" if claim.mode == "up-only" else "down")
 
 
-def _step(change: Change, picture: Picture) -> float | None:
-    """Return which way a change moves a number; None where it is no number."""
-    if not isinstance(change.value, int | float):
-        return None
+def goes(change: Change, picture: Picture, direction: Literal["up", "down", "any"]) -> bool:
+    """Tell whether a change can only move a number that way, whatever becomes of what is in flight on its field."""
+    if direction == "any" or not is_number(change.value):
+        return direction == "any"
+    way = 1.0 if direction == "up" else -1.0
+    value = _number(change.value)
     if change.op == "add":
-        return change.value
-    before = picture.state(change.field).value
-    return change.value - before if isinstance(before, int | float) and change.op == "set" else None
+        return value * way >= 0
+    before = picture.peek(change.field).value
+    if change.op != "set" or not is_number(before):
+        return False
+    flying = [
+        item for flight in picture.on_field(change.field) for item in flight.effects if item.field == change.field
+    ]
+    furthest = max(way * _number(item) for item in (before, *(item.value for item in flying if item.op == "set")))
+    return value * way >= furthest + sum(max(0.0, way * _number(item.value)) for item in flying if item.op == "add")
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) else 0.0
 
 
 def _check_breadth(claim: Claim, picture: Picture) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
 from comity.coordination.document import PremiseSection, ToolSection, TouchSection
 from comity.coordination.naming import Template, argument
 from comity.core.errors import UsageError
-from comity.core.expression import Expression, ExpressionError, Value, parse
+from comity.core.expression import MAGNITUDE_MAX, Expression, ExpressionError, Value, parse
 from comity.journal.spec import ToolSpec
 from comity.journal.world import Change, FieldValue, Op
 
@@ -69,8 +69,10 @@ class Handling:
         """Tell whether calls touch or rest on anything (a tool may only observe)."""
         return bool(self._touches or self._premises)
 
-    def bind(self, args: Mapping[str, Any]) -> Bound:
-        """Return what a call with these arguments touches.
+    def bind(self, args: Mapping[str, Any], is_set: Callable[[str], bool] | None = None) -> Bound:
+        """Return what a call with these arguments touches; `is_set` tells fields that are sets.
+
+        `remove` takes a number from a number as a step, and from a set as an element.
 
         Raises:
             UsageError: an argument is missing or cannot be meant.
@@ -79,7 +81,9 @@ class Handling:
         plan = argument(args, self.section.plan) if self.section.plan else None
         if self._when is not None and not self._when.holds(names):
             return Bound((), (), (), str(plan or ""))
-        changes = tuple(_change(template.fill(args), value(names), item) for template, value, item in self._touches)
+        changes = tuple(
+            _change(template.fill(args), value(names), item, is_set) for template, value, item in self._touches
+        )
         premises = tuple(
             BoundPremise(template.fill(args), holds, names, item.max_age_s) for template, holds, item in self._premises
         )
@@ -126,19 +130,20 @@ def _plain(value: Value) -> FieldValue:
     return value
 
 
-def as_set(values: Sequence[Any] | frozenset[Any]) -> tuple[Any, ...]:
+def as_set(values: Iterable[Any]) -> tuple[Any, ...]:
     """Return a set of scalars as a field holds it: sorted, each once."""
     return tuple(sorted(set(values), key=lambda item: (type(item).__name__, item)))
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Tell whether a value is a number that can be reckoned with: no boolean, NaN, infinity or monster."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -MAGNITUDE_MAX <= value <= MAGNITUDE_MAX
 
 
-def _change(field: str, value: Value, item: TouchSection) -> Change:
+def _change(field: str, value: Value, item: TouchSection, is_set: Callable[[str], bool] | None) -> Change:
     op: Op = item.op
     came = _plain(value)
-    if op == "remove" and isinstance(came, int | float) and not isinstance(came, bool):
-        return Change(field, "add", -came)
+    is_step = isinstance(came, int | float) and not isinstance(came, bool) and not (is_set and is_set(field))
+    if op == "remove" and is_step:
+        return Change(field, "add", -came)  # type: ignore[operator]  # a number, by now
     return Change(field, op, came)

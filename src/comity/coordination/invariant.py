@@ -1,9 +1,6 @@
-"""Invariants, with their templates filled in, judged over everything in flight.
+"""Invariants, with their templates filled in: what each speaks of, and which of them speak of a field.
 
-Each call in flight may happen or not, in any order, and what follows from it by dependencies may show or not yet: an
-act is let through only if none of these worlds breaks the invariant, or if it makes none of them worse. Linear
-conditions are exact by their worst sum; others by trying every order of up to four calls; beyond that by ranges, which
-is sound and may refuse too much.
+How they are judged over everything in flight is in `corners`.
 """
 
 from __future__ import annotations
@@ -11,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from comity.coordination.analysis import parts
+from comity.coordination.analysis import Part, parts
 from comity.coordination.document import InvariantSection
-from comity.coordination.naming import Template
+from comity.coordination.naming import Template, folded, split_field
 from comity.core.errors import UsageError
 from comity.core.expression import Expression, parse
 
@@ -41,10 +38,24 @@ class BoundTerm(NamedTuple):
         return self.name == field if self.pattern is None else self.pattern.match(field) is not None
 
 
-class Instance:
-    """An invariant of one group of resources."""
+class Form(NamedTuple):
+    """What a linear condition Σ factor·term + constant ≤ 0 adds up: single fields, groups of them, windows."""
 
-    __slots__ = ("expression", "key", "parts", "rule", "section", "terms")
+    singles: tuple[tuple[str, float], ...]
+    groups: tuple[tuple[str, float], ...]
+    counts: tuple[tuple[str, float], ...]
+    windows: tuple[tuple[BoundTerm, float], ...]
+    constant: float
+    is_strict: bool
+
+
+class Instance:
+    """An invariant of one group of resources: the fields (`names`) and `patterns` that it speaks of.
+
+    `forms` has what each part adds up, None where it is not linear.
+    """
+
+    __slots__ = ("expression", "forms", "horizon_us", "key", "names", "parts", "patterns", "rule", "section", "terms")
 
     def __init__(self, rule: Rule, bound: Mapping[str, str]) -> None:
         """Fill a rule's templates with `bound`."""
@@ -53,6 +64,10 @@ class Instance:
         self.expression = rule.expression
         self.parts = rule.parts
         self.terms = {name: _bound(term, bound) for name, term in rule.terms.items()}
+        self.names = frozenset(term.name for term in self.terms.values() if term.pattern is None)
+        self.patterns = frozenset(term.name for term in self.terms.values() if term.pattern is not None)
+        self.forms = tuple(_form(part, self.terms) for part in rule.parts)
+        self.horizon_us = round(rule.section.horizon_s * 1e6)
         filled = ",".join(f"{name}={value}" for name, value in sorted(bound.items()))
         self.key = f"{rule.name}({filled})" if filled else rule.name
 
@@ -60,12 +75,17 @@ class Instance:
         """Tell whether the invariant speaks of a field."""
         return any(term.covers(field) for term in self.terms.values())
 
+    @property
+    def is_enforced(self) -> bool:
+        """Tell whether what could break it is turned away."""
+        return self.section.mode == "enforce" and self.section.severity != "warn"
+
     def __repr__(self) -> str:
         return f"Instance({self.key!r})"
 
 
 class Rule:
-    """An invariant of the world file, compiled."""
+    """An invariant of the world file, compiled. `is_open`: a field of it may concern every group of resources."""
 
     def __init__(self, name: str, section: InvariantSection, terms: Mapping[str, Term]) -> None:
         """Compile it.
@@ -86,6 +106,7 @@ class Rule:
                 hint="each template has all of them, or none; use `*` in an aggregate for the others",
             )
         self.names: frozenset[str] = next(iter(names), frozenset())
+        self.is_open = any(term.template.names != self.names for term in terms.values())
 
     def bindings(self, field: str) -> Iterator[dict[str, str] | None]:
         """Yield how templates match a field: what their names stand for; None where that leaves the others open."""
@@ -108,6 +129,75 @@ class Rule:
                     yield Instance(self, bound)
 
 
+class Speaks(NamedTuple):
+    """That a rule speaks of a field: `bound` fills its names, None where it leaves them open.
+
+    `groups` are the patterns, filled in, that the field is one of; `window_us` is its longest window.
+    """
+
+    rule: Rule
+    bound: Mapping[str, str] | None
+    groups: tuple[str, ...]
+    window_us: int
+
+
+class RuleBook:
+    """Finds the rules that speak of a field without trying all of them."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        """Sort rules by what their templates begin and end with."""
+        self._places: dict[tuple[str, str], list[tuple[int, Rule, Term]]] = {}
+        for number, rule in enumerate(rules):
+            for term in rule.terms.values():
+                self._places.setdefault(_place(term.template.text), []).append((number, rule, term))
+
+    def of(self, field: str) -> tuple[Speaks, ...]:
+        """Return what rules say of a field, in the order of the rules."""
+        head, tail = field.split("/", 1)[0], split_field(field)[1]
+        places = (("=", field), (head, tail), (head, ""), ("", tail), ("", ""))
+        found = [item for place in places for item in self._places.get(place, ())]
+        made: dict[tuple[int, tuple[tuple[str, str], ...] | None], Speaks] = {}
+        for number, rule, term in sorted(found, key=lambda item: item[0]):
+            bound = term.template.match(field)
+            if bound is None:
+                continue
+            filled = bound if term.template.names == rule.names else None
+            key = (number, None if filled is None else tuple(sorted(filled.items())))
+            before = made.get(key, Speaks(rule, filled, (), 0))
+            groups = (term.template.fill(bound),) if term.template.is_pattern else ()
+            made[key] = Speaks(rule, filled, before.groups + groups, max(before.window_us, term.window_us))
+        return tuple(made.values())
+
+
+def _place(text: str) -> tuple[str, str]:
+    """Return where a template is kept: by its whole name, or by its first piece and its field as far as they are."""
+    if "{" not in text and "*" not in text:
+        return "=", folded(text).strip()
+    head = text.split("/", 1)[0] if "/" in text else ""
+    tail = split_field(text)[1]
+    return "" if "{" in head or "*" in head else folded(head), "" if set(tail) & set("{}*") else folded(tail)
+
+
 def _bound(term: Term, bound: Mapping[str, str]) -> BoundTerm:
     name = term.template.fill(bound)
     return BoundTerm(term.kind, name, Template(name) if term.template.is_pattern else None, term.window_us)
+
+
+def _form(part: Part, terms: Mapping[str, BoundTerm]) -> Form | None:
+    """Return how a condition adds up, None where it is not linear or adds up what is no sum."""
+    if part.linear is None:
+        return None
+    found: dict[str, list[tuple[str, float]]] = {"field": [], "sum": [], "count": []}
+    windows: list[tuple[BoundTerm, float]] = []
+    for name, factor in part.linear.coefficients.items():
+        term = terms[name]
+        if term.window_us:
+            windows.append((term, factor))
+        elif term.kind == "sum" and term.pattern is None:
+            found["field"].append((term.name, factor))
+        elif term.kind in found and (term.pattern is not None) == (term.kind != "field"):
+            found[term.kind].append((term.name, factor))
+        else:
+            return None
+    singles, groups, counts = (tuple(found[kind]) for kind in ("field", "sum", "count"))
+    return Form(singles, groups, counts, tuple(windows), part.linear.constant, part.linear.is_strict)

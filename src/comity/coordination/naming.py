@@ -22,13 +22,26 @@ def canonical_name(text: str) -> str:
     """Return the canonical form of a resource's or field's name.
 
     Raises:
-        UsageError: it is empty, too long, or has blanks, control characters, braces or `*` in it.
+        UsageError: it is empty, too long, or has blanks, characters that nobody sees, braces or `*` in it.
     """
-    name = unicodedata.normalize("NFKC", text).strip().casefold()
-    if not name or len(name) > NAME_CHARS_MAX or _ODD.search(name) or "//" in name:
+    name = folded(text).strip()
+    if not name or len(name) > NAME_CHARS_MAX or _ODD.search(name) or "//" in name or _is_hidden(name):
         hint = f"1 to {NAME_CHARS_MAX} characters without blanks, `{{`, `}}`, `*` or `//`"
         raise UsageError("bad_name", f"`{text[:60]}` cannot name a resource or field", hint=hint, retry="rethink")
     return name
+
+
+def folded(text: str) -> str:
+    """Return a text as names are compared: each spelling of one name comes to the same (Unicode's caseless match)."""
+    if text.isascii():
+        return text.lower()
+    once = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold())
+    return unicodedata.normalize("NFKC", once.casefold())
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell whether a name has characters that are not seen, which would make two names of what looks like one."""
+    return not name.isascii() and any(unicodedata.category(char)[0] == "C" for char in name)
 
 
 def split_field(name: str) -> tuple[str, str]:
@@ -51,7 +64,7 @@ class Template:
         pattern = ""
         for place, piece in enumerate(self._pieces):
             if place % 2 == 0:
-                plain = unicodedata.normalize("NFKC", piece).casefold()
+                plain = folded(piece)
                 pattern += ".*?".join(re.escape(part) for part in plain.split("*")) if plain else ""
             elif piece in groups:
                 pattern += f"(?P={groups[piece]})"
@@ -82,7 +95,7 @@ class Template:
             made.append(piece if place % 2 == 0 else _piece(self.text, piece, values))
         name = "".join(made)
         if self.is_pattern:
-            return unicodedata.normalize("NFKC", name).strip().casefold()
+            return folded(name).strip()
         return canonical_name(name)
 
     def __repr__(self) -> str:

@@ -9,98 +9,38 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Literal
 
 import msgspec
 
+from comity.coordination.believed import (
+    LANDED_MAX,
+    Effect,
+    FieldRow,
+    FieldState,
+    Flight,
+    Phase,
+    applied,
+    commute,
+    fields_of,
+    step_of,
+)
+from comity.coordination.invariant import Instance
 from comity.coordination.world import World
-from comity.journal.world import Change, Claim, FieldValue, Observation, Op, Plan, Scalar
+from comity.journal.world import Claim, FieldValue, Observation, Plan
 
-STEPS_MAX = 10_000
-"""So many steps of a field are remembered for windows; older ones are counted as of the oldest's time."""
-Phase = Literal["held", "meant", "doubt", "done"]
+__all__ = ["Effect", "FieldRow", "FieldState", "Flight", "Group", "Phase", "Picture", "applied", "covers", "step_of"]
 
 
-class Effect(msgspec.Struct, frozen=True, array_like=True):
-    """What an act does to one field, `lag_us` after it happened (more than 0: it follows by a dependency)."""
+class Group:
+    """The fields that match a pattern of an invariant, and what is in flight on them."""
 
-    field: str
-    op: Op
-    value: Scalar | tuple[Scalar, ...]
-    lag_us: int = 0
+    __slots__ = ("flights", "members")
 
-
-class Flight(msgspec.Struct, frozen=True, array_like=True):
-    """An act in flight: its reservation. `held` is tentative, `meant` durable; `done` waits for its settle time.
-
-    `key` names the act (tool and canonical arguments), so that the same act by somebody else is seen.
-    """
-
-    ticket: str
-    call: str
-    task: str
-    actor: str
-    tool: str
-    key: str
-    effects: tuple[Effect, ...]
-    changes: tuple[Change, ...]
-    settle_us: int
-    from_us: int
-    phase: Phase = "held"
-    done_us: int = 0
-    plan: str = ""
-    observation: str = ""
-
-    @property
-    def settled_us(self) -> int:
-        """Return when it has settled; 0 while its outcome is not known."""
-        return self.done_us + self.settle_us if self.phase == "done" else 0
-
-
-class FieldRow(msgspec.Struct, frozen=True, array_like=True):
-    """What is believed of a field, as it is stored.
-
-    `observed_us` is 0 for a value that nobody observed, `is_proposed` says that whoever said it may not observe it.
-    `steps` are changes of it within the windows of invariants: (when, by how much).
-    """
-
-    value: FieldValue
-    version: int = 0
-    observed_us: int = 0
-    by: str = ""
-    is_proposed: bool = True
-    observation: str = ""
-    steps: tuple[tuple[int, float], ...] = ()
-    proposed: FieldValue = None
-
-
-@dataclass(slots=True)
-class FieldState:
-    """What is believed of a field now; names as in `FieldRow`."""
-
-    value: FieldValue
-    version: int = 0
-    observed_us: int = 0
-    by: str = ""
-    is_proposed: bool = True
-    observation: str = ""
-    steps: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=STEPS_MAX))
-    proposed: FieldValue = None
-
-    def row(self) -> FieldRow:
-        """Return it as it is stored."""
-        return FieldRow(
-            self.value,
-            self.version,
-            self.observed_us,
-            self.by,
-            self.is_proposed,
-            self.observation,
-            tuple(self.steps),
-            self.proposed,
-        )
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.members: dict[str, FieldState] = {}
+        self.flights: dict[str, Flight] = {}
 
 
 class Picture:
@@ -112,92 +52,149 @@ class Picture:
         self.fields: dict[str, FieldState] = {}
         self.flights: dict[str, Flight] = {}
         self.flights_by_field: dict[str, dict[str, Flight]] = {}
+        self.groups: dict[str, Group] = {}
         self.claims: dict[str, Claim] = {}
         self.plans: dict[str, Plan] = {}
         self.plan_steps: dict[str, int] = {}
         self.due: list[tuple[int, str]] = []
         self.over: set[str] = set()
-        for name in world.named_fields():
+        self.half_seen: set[str] = set()
+        self._open: dict[str, dict[str, Instance]] = {}
+        self._named = frozenset(world.named_fields())
+        for name in sorted(self._named):
             self.state(name)
 
     # Fields
 
     def state(self, name: str) -> FieldState:
-        """Return what is believed of a field, which appears at the first look."""
+        """Return what is believed of a field, which exists from now on."""
         found = self.fields.get(name)
-        if found is None:
-            found = self.fields[name] = FieldState(self.world.initial(name))
-        return found
+        return found if found is not None else self._appear(name, self.peek(name))
+
+    def peek(self, name: str) -> FieldState:
+        """Return what is believed of a field; one that does not exist is not made by looking."""
+        found = self.fields.get(name)
+        if found is not None:
+            return found
+        return FieldState(self.world.initial(name), max_age_us=_age_us(self.world, name))
 
     def known(self, name: str, now_us: int, max_age_s: float | None = None) -> FieldValue:
         """Return a field's value; None where it is not known, or was observed too long ago."""
-        state = self.state(name)
-        section = self.world.section(name)
-        limit_s = max_age_s if max_age_s is not None else None if section is None else section.max_age_s
-        if limit_s is not None and state.observed_us + limit_s * 1e6 < now_us:
+        state = self.peek(name)
+        if max_age_s is not None and state.observed_us + max_age_s * 1e6 < now_us:
             return None
-        return state.value
+        return state.at(now_us) if max_age_s is None else state.value
 
     def observe(self, seen: Observation, *, may_observe: bool) -> bool:
-        """Take an observation; tell whether it changes anything. Older ones than what is known change nothing.
+        """Take an observation; tell whether it was taken. Older ones than what is known change nothing.
 
-        What somebody says who may not observe the field is kept beside, as proposed.
+        What somebody says who may not observe the field is kept beside, as proposed. A value that the field cannot
+        have (`World.misfit`) leaves it unknown. What has landed since counts on top of an observation that comes late.
         """
         state = self.state(seen.field)
         if not may_observe:
             state.proposed = seen.value
             return False
-        if seen.at_us <= state.observed_us:
-            return False
         section = self.world.section(seen.field)
-        if not _same(state.value, seen.value, section.epsilon if section is not None else 0.0):
-            state.version += 1
-        state.value, state.observed_us, state.by = seen.value, seen.at_us, seen.by
-        state.is_proposed, state.observation = False, seen.id
-        return True
+        value = None if self.world.misfit(seen.field, seen.value) else self.world.normal(seen.field, seen.value)
+        taken = state.observe(seen, value, section.epsilon if section is not None else 0.0)
+        if taken:
+            for flight in self.on_field(seen.field):
+                if state.was_half_seen(flight):
+                    self.half_seen.add(flight.ticket)
+        return taken
+
+    def restore(self, name: str, row: FieldRow) -> None:
+        """Take a field as it was stored."""
+        state = FieldState.of(row)
+        state.max_age_us = _age_us(self.world, name)
+        self._appear(name, state)
+
+    # Invariants
+
+    def instances(self, field: str) -> tuple[Instance, ...]:
+        """Return the invariants that speak of a field, with their templates filled in, for all that exists."""
+        made: dict[str, Instance] = {}
+        for rule, bound, _, _ in self.world.spoken_of(field):
+            if bound is not None:
+                item = self.world.instance(rule, bound)
+                made[item.key] = item
+            else:
+                made.update(self._open.get(rule.name, {}))
+        return tuple(made.values())
+
+    def group(self, pattern: str) -> Group:
+        """Return what exists of a pattern of an invariant."""
+        return self.groups.get(pattern) or Group()
+
+    def groups_of(self, field: str) -> Iterator[str]:
+        """Yield the patterns of invariants that a field is one of."""
+        for speaks in self.world.spoken_of(field):
+            yield from speaks.groups
+
+    def _appear(self, name: str, state: FieldState) -> FieldState:
+        self.fields[name] = state
+        for rule, bound, groups, _ in self.world.spoken_of(name):
+            for pattern in groups:
+                self.groups.setdefault(pattern, Group()).members[name] = state
+            if rule.is_open and bound is not None:
+                item = self.world.instance(rule, bound)
+                self._open.setdefault(rule.name, {})[item.key] = item
+        return state
 
     # Flights
 
     def hold(self, flight: Flight) -> None:
         """Count an act from now."""
+        before = self.flights.get(flight.ticket)
+        if before is not None:
+            self._unlink(before)
+        elif flight.plan:
+            self.plan_steps[flight.plan] = self.plan_steps.get(flight.plan, 0) + 1
         self.flights[flight.ticket] = flight
         if flight.phase == "done":
             heapq.heappush(self.due, (flight.settled_us, flight.ticket))
-        for effect in flight.effects:
-            self.flights_by_field.setdefault(effect.field, {})[flight.ticket] = flight
+        for name in fields_of(flight.effects):
+            if self.state(name).was_half_seen(flight):
+                self.half_seen.add(flight.ticket)
+            self.flights_by_field.setdefault(name, {})[flight.ticket] = flight
+            for pattern in self.groups_of(name):
+                self.groups[pattern].flights[flight.ticket] = flight
 
     def move(self, ticket: str, phase: Phase, done_us: int = 0) -> Flight | None:
-        """Let an act in flight be meant, in doubt or done."""
+        """Let an act in flight be meant, in doubt or done; one that is done stays so."""
         found = self.flights.get(ticket)
-        if found is None:
-            return None
+        if found is None or found.phase == "done":
+            return found
+        done_us = max(done_us, found.from_us) if phase == "done" else 0
         moved = msgspec.structs.replace(found, phase=phase, done_us=done_us)
         self.hold(moved)
         return moved
 
     def drop(self, ticket: str) -> Flight | None:
-        """Forget an act that did not happen, or has become part of the values."""
-        found = self.flights.pop(ticket, None)
-        if found is not None:
-            for effect in found.effects:
-                there = self.flights_by_field.get(effect.field, {})
-                there.pop(ticket, None)
-                if not there:
-                    self.flights_by_field.pop(effect.field, None)
+        """Forget an act that did not happen."""
+        found = self._forget(ticket)
+        if found is not None and found.plan:
+            self.plan_steps[found.plan] = max(0, self.plan_steps.get(found.plan, 0) - 1)
         return found
+
+    def on_field(self, name: str) -> Iterable[Flight]:
+        """Return what is in flight on a field."""
+        return self.flights_by_field.get(name, {}).values()
 
     def matured(self, now_us: int) -> list[Flight]:
         """Return the acts whose settle time is over and whose effect on each field is certain, oldest first.
 
         One is uncertain while its field was last seen between its beginning and its settling: nobody knows how much of
-        it was seen then.
+        it was seen then. So is one that overlaps another whose order matters, until both were seen or a later `set`
+        stands over them.
         """
         while self.due and self.due[0][0] <= now_us:
             self.over.add(heapq.heappop(self.due)[1])
         found = [flight for ticket in self.over if (flight := self.flights.get(ticket)) is not None]
         self.over = {flight.ticket for flight in found}
         certain = [flight for flight in found if all(self._is_certain(flight, effect) for effect in flight.effects)]
-        return sorted(certain, key=lambda flight: (flight.done_us, flight.ticket))
+        return sorted(certain, key=lambda flight: (flight.settled_us, flight.done_us, flight.ticket))
 
     def land(self, flight: Flight) -> list[str]:
         """Make an act that happened part of the values; return the fields whose rows that changed.
@@ -207,59 +204,99 @@ class Picture:
         changed: list[str] = []
         for effect in flight.effects:
             state = self.state(effect.field)
-            if state.observed_us < flight.settled_us:
-                state.value = applied(state.value, effect)
-                state.version += 1
+            if state.land(flight, effect):
                 changed.append(effect.field)
-            if not effect.lag_us:
-                state.steps.append((flight.done_us, step_of(effect)))
+            window_us = self.world.window_us(effect.field) if not effect.lag_us else 0
+            if window_us:
+                state.stepped(flight.done_us, step_of(effect), flight.done_us - window_us)
                 changed.append(effect.field)
-        self.drop(flight.ticket)
+        self._forget(flight.ticket)
         return list(dict.fromkeys(changed))
 
-    def on_field(self, name: str) -> Iterable[Flight]:
-        """Return what is in flight on a field."""
-        return self.flights_by_field.get(name, {}).values()
+    def _forget(self, ticket: str) -> Flight | None:
+        found = self.flights.pop(ticket, None)
+        if found is not None:
+            self._unlink(found)
+            self.half_seen.discard(ticket)
+        return found
+
+    def _unlink(self, flight: Flight) -> None:
+        for name in fields_of(flight.effects):
+            there = self.flights_by_field.get(name, {})
+            there.pop(flight.ticket, None)
+            if not there:
+                self.flights_by_field.pop(name, None)
+            for pattern in self.groups_of(name):
+                self.groups[pattern].flights.pop(flight.ticket, None)
 
     def _is_certain(self, flight: Flight, effect: Effect) -> bool:
-        is_unclear = flight.from_us < self.state(effect.field).observed_us < flight.settled_us
-        return not is_unclear or effect.op == "set"
+        state = self.state(effect.field)
+        if state.observed_us >= flight.settled_us:
+            return True
+        others = [other for other in self.on_field(effect.field) if other.ticket != flight.ticket]
+        if any(_stands_over(other, flight, effect.field) and other.ticket in self.over for other in others):
+            return True
+        if state.was_half_seen(flight) and not (effect.op == "set" and effect.value == state.value):
+            return False
+        return all(other.from_us > flight.settled_us or _commutes(other, effect) for other in others)
 
     # Claims
 
-    def claims_over(self, name: str, now_us: int) -> Iterator[Claim]:
-        """Yield the claims in force over a field, oldest first."""
-        for claim in sorted(self.claims.values(), key=lambda item: (item.since_us, item.id)):
-            if claim.since_us <= now_us < claim.until_us and covers(claim.scope, name):
-                yield claim
+    def claims_over(self, name: str, now_us: int) -> Iterable[Claim]:
+        """Return the claims in force over a field, oldest first."""
+        found = [
+            claim
+            for claim in self.claims.values()
+            if claim.since_us <= now_us < claim.until_us and covers(claim.scope, name)
+        ]
+        return sorted(found, key=lambda item: (item.since_us, item.id))
 
     # Whole
 
+    def evict(self, now_us: int) -> list[str]:
+        """Forget what says nothing any more; return the fields that went.
+
+        These are claims and plans that are over, steps beyond every window, and fields of unnamed resources that
+        nothing is in flight on and of which no more is known than of a new one.
+        """
+        self.claims = {name: claim for name, claim in self.claims.items() if claim.until_us > now_us}
+        self.plans = {name: plan for name, plan in self.plans.items() if plan.until_us > now_us}
+        self.plan_steps = {name: steps for name, steps in self.plan_steps.items() if name in self.plans}
+        gone: list[str] = []
+        for name, state in self.fields.items():
+            window_us = self.world.window_us(name)
+            if state.steps and state.steps[0][0] <= now_us - window_us:
+                state.steps = [step for step in state.steps if step[0] > now_us - window_us]
+            is_idle = name not in self._named and name not in self.flights_by_field and not state.steps
+            if is_idle and state.observed_us == 0 and state.version == 0:
+                gone.append(name)
+        for name in gone:
+            del self.fields[name]
+            for pattern in self.groups_of(name):
+                self.groups[pattern].members.pop(name, None)
+                if not self.groups[pattern].members:
+                    del self.groups[pattern]
+        if gone:
+            self._reopen()
+        return gone
+
     def copy(self) -> Picture:
         """Return a picture of its own that starts like this one."""
-        made = Picture.__new__(Picture)
-        made.world = self.world
-        made.fields = {
-            name: replace(state, steps=deque(state.steps, maxlen=STEPS_MAX)) for name, state in self.fields.items()
-        }
-        made.flights = dict(self.flights)
-        made.flights_by_field = {name: dict(there) for name, there in self.flights_by_field.items()}
+        made = Picture(self.world)
+        for name, state in self.fields.items():
+            made.restore(name, state.row())
+            made.fields[name].landed = deque(state.landed, maxlen=LANDED_MAX)
+        for flight in self.flights.values():
+            made.hold(flight)
         made.claims, made.plans, made.plan_steps = dict(self.claims), dict(self.plans), dict(self.plan_steps)
-        made.due, made.over = list(self.due), set(self.over)
+        made.due, made.over, made.half_seen = list(self.due), set(self.over), set(self.half_seen)
         return made
 
-    def restore(self, name: str, row: FieldRow) -> None:
-        """Take a field as it was stored."""
-        self.fields[name] = FieldState(
-            row.value,
-            row.version,
-            row.observed_us,
-            row.by,
-            row.is_proposed,
-            row.observation,
-            deque(row.steps, maxlen=STEPS_MAX),
-            row.proposed,
-        )
+    def _reopen(self) -> None:
+        self._open = {}
+        for name, state in list(self.fields.items()):
+            if any(item.rule.is_open for item in self.world.spoken_of(name)):
+                self._appear(name, state)
 
 
 def covers(scope: str, name: str) -> bool:
@@ -267,30 +304,19 @@ def covers(scope: str, name: str) -> bool:
     return scope == name or name.startswith(f"{scope}.") or fnmatchcase(name, scope)
 
 
-def applied(value: FieldValue, effect: Effect) -> FieldValue:
-    """Return a field's value after an effect; an unknown number stays unknown under a step."""
-    if effect.op == "set":
-        return effect.value
-    if effect.op == "add":
-        if isinstance(value, int | float) and isinstance(effect.value, int | float):
-            return value + effect.value
-        return None
-    if not isinstance(value, tuple):
-        return None
-    there = set(value)
-    given = set(effect.value) if isinstance(effect.value, tuple) else {effect.value}
-    made = there | given if effect.op == "append" else there - given
-    return tuple(sorted(made, key=lambda item: (type(item).__name__, item)))
+def _age_us(world: World, name: str) -> int | None:
+    section = world.section(name)
+    return None if section is None or section.max_age_s is None else round(section.max_age_s * 1e6)
 
 
-def step_of(effect: Effect) -> float:
-    """Return by how much an effect counts in a window: its step; 1 for anything that is no step."""
-    if effect.op == "add" and isinstance(effect.value, int | float):
-        return float(effect.value)
-    return 1.0
+def _on(flight: Flight, field: str) -> Iterator[Effect]:
+    return (effect for effect in flight.effects if effect.field == field)
 
 
-def _same(left: FieldValue, right: FieldValue, epsilon: float) -> bool:
-    if isinstance(left, int | float) and isinstance(right, int | float):
-        return abs(left - right) <= epsilon
-    return left == right
+def _commutes(other: Flight, effect: Effect) -> bool:
+    return all(commute(effect, there) for there in _on(other, effect.field))
+
+
+def _stands_over(other: Flight, flight: Flight, field: str) -> bool:
+    """Tell whether another act surely came after this one and set the field anew."""
+    return other.from_us > flight.settled_us and any(effect.op == "set" for effect in _on(other, field))

@@ -7,16 +7,16 @@ decision hold.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import permutations
+from functools import partial
 from typing import NamedTuple
 
+from comity.coordination.believed import Effect, applied
 from comity.coordination.handling import BoundPremise
-from comity.coordination.picture import Effect, Picture, applied
+from comity.coordination.orders import TooMany, every_order, stages
+from comity.coordination.picture import Picture
 from comity.core.errors import UsageError
 from comity.core.expression import ExpressionError
 from comity.journal.world import FieldValue
-
-FLIGHTS_MAX = 4
 
 
 class Told(NamedTuple):
@@ -35,40 +35,35 @@ def holds_now(premise: BoundPremise, picture: Picture, now_us: int) -> Told:
     """
     picture.world.require(premise.field)
     value = picture.known(premise.field, now_us, premise.max_age_s)
-    effects = [
-        tuple(effect for effect in flight.effects if effect.field == premise.field)
-        for flight in picture.on_field(premise.field)
-    ]
     if value is None or not _holds(premise, value):
         return Told(False, True, value)
-    return Told(all(_holds(premise, other) for other in _values(value, effects)), False, value)
+    try:
+        return Told(all(_holds(premise, other) for other in _values(premise.field, value, picture)), False, value)
+    except TooMany:
+        return Told(False, False, value)
 
 
 def _holds(premise: BoundPremise, value: FieldValue) -> bool:
+    if value is None:
+        return False
     try:
         return premise.holds.holds({**premise.names, "value": value})
     except ExpressionError as error:
         raise UsageError("premise_failed", error.message, hint=error.hint, retry="rethink") from None
 
 
-def _values(value: FieldValue, calls: Sequence[tuple[Effect, ...]]) -> Iterator[FieldValue]:
-    """Yield what the field may come to; beyond a few calls, its ends and each value that is set."""
-    if len(calls) <= FLIGHTS_MAX:
-        for count in range(1, len(calls) + 1):
-            for order in permutations(calls, count):
-                now = value
-                for effect in (effect for call in order for effect in call):
-                    now = applied(now, effect)
-                yield now
-        return
-    effects = [effect for call in calls for effect in call]
-    starts = [value, *(effect.value for effect in effects if effect.op == "set")]
-    steps = [effect.value for effect in effects if effect.op == "add" and isinstance(effect.value, int | float)]
-    for start in starts:
-        if isinstance(start, int | float) and steps:
-            yield start + sum(step for step in steps if step < 0)
-            yield start + sum(step for step in steps if step > 0)
-        yield start
-        for effect in effects:
-            if effect.op in ("append", "remove"):
-                yield applied(start, effect)
+def _values(field: str, value: FieldValue, picture: Picture) -> Iterator[FieldValue]:
+    """Yield what the field may come to by what is in flight on it."""
+    calls = [[effect for effect in flight.effects if effect.field == field] for flight in picture.on_field(field)]
+    chains = [[partial(_after, effects=stage) for stage in stages(call)] for call in calls]
+    seen: set[FieldValue] = set()
+    for _, now in every_order(value, chains):
+        if now not in seen:
+            seen.add(now)
+            yield now
+
+
+def _after(value: FieldValue, effects: Sequence[Effect]) -> FieldValue:
+    for effect in effects:
+        value = applied(value, effect)
+    return value

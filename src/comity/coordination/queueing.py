@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 GRACE_US = 2_000_000
 """So long after its time a deferred call keeps its place without having come again."""
 WAITING_MAX = 10_000
+"""So many calls may wait in order; one more waits all the same, but has no place."""
 
 
 class Waiting(NamedTuple):
@@ -23,30 +25,46 @@ class Queue:
     def __init__(self) -> None:
         """Begin empty."""
         self.waiting: dict[str, Waiting] = {}
+        self._by_key: dict[str, set[str]] = {}
 
-    def wait(self, call: str, keys: set[str], now_us: int, until_us: int) -> None:
+    def wait(self, call: str, keys: Iterable[str], now_us: int, until_us: int) -> None:
         """Let a call wait; it keeps the place that it has."""
-        if not keys:
-            return
+        before = self.waiting.get(call)
+        self.leave(call)
         if len(self.waiting) >= WAITING_MAX:
             self._clear(now_us)
-        since_us = self.waiting[call].since_us if call in self.waiting else now_us
-        self.waiting[call] = Waiting(since_us, frozenset(keys), until_us + GRACE_US)
+        wanted = frozenset(keys)
+        if not wanted or len(self.waiting) >= WAITING_MAX:
+            return
+        since_us = before.since_us if before is not None else now_us
+        self.waiting[call] = Waiting(since_us, wanted, until_us + GRACE_US)
+        for key in wanted:
+            self._by_key.setdefault(key, set()).add(call)
 
     def leave(self, call: str) -> None:
         """Let a call go: it was let through, or turned away for good."""
-        self.waiting.pop(call, None)
+        found = self.waiting.pop(call, None)
+        for key in found.keys if found is not None else ():
+            there = self._by_key[key]
+            there.discard(call)
+            if not there:
+                del self._by_key[key]
 
-    def is_behind(self, call: str, keys: set[str], now_us: int) -> bool:
+    def is_behind(self, call: str, keys: Iterable[str], now_us: int) -> bool:
         """Tell whether an older call waits for one of the same invariants."""
+        if not self.waiting:
+            return False
         mine = self.waiting.get(call)
         since = (mine.since_us, call) if mine is not None else (now_us, call)
-        older = (
-            other
-            for name, other in self.waiting.items()
-            if name != call and (other.since_us, name) < since and other.until_us > now_us
-        )
-        return any(not other.keys.isdisjoint(keys) for other in older)
+        for key in keys:
+            for name in list(self._by_key.get(key, ())):
+                other = self.waiting[name]
+                if other.until_us <= now_us:
+                    self.leave(name)
+                elif name != call and (other.since_us, name) < since:
+                    return True
+        return False
 
     def _clear(self, now_us: int) -> None:
-        self.waiting = {name: item for name, item in self.waiting.items() if item.until_us > now_us}
+        for name in [name for name, item in self.waiting.items() if item.until_us <= now_us]:
+            self.leave(name)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from comity.coordination.handling import Handling
+from comity.coordination.handling import Handling, is_number
 from comity.coordination.picture import Picture
 from comity.coordination.ruling import Proposal
 
 HALVINGS_MAX = 24
+"""A part of a number is found to within so many halvings."""
+TRIES_MAX = 16
+"""Of so many whole numbers each is tried, from the largest down; of more, what passes is taken to be one stretch."""
 
 
 def trimmed(
@@ -21,42 +24,51 @@ def trimmed(
     """
     name = handling.section.trim
     asked = proposal.args.get(name)
-    if not isinstance(asked, int | float) or isinstance(asked, bool):
+    if not is_number(asked):
         return None
-    nothing = _nothing(proposal, handling, picture, name)
+    nothing, is_whole = _nothing(proposal, handling, picture, name)
     if nothing is None or nothing == asked:
         return None
-    is_whole = isinstance(asked, int)
-    if is_whole:
-        nothing = round(nothing)
+    is_whole = is_whole or isinstance(asked, int)
+    if is_whole and not (float(nothing).is_integer() and float(asked).is_integer()):
+        return None
+    find = _largest_whole if is_whole else _largest
+    best = find(lambda value: fits({**proposal.args, name: value}), nothing, asked)
+    return None if best is None else {**proposal.args, name: best}
+
+
+def _largest_whole(fits: Callable[[float], bool], nothing: float, asked: float) -> int | None:
+    way = 1 if asked > nothing else -1
+    low, high = 0, abs(int(asked) - int(nothing))
+    tries = range(high - 1, 0, -1) if high <= TRIES_MAX else ()
+    for steps in tries:
+        if fits(int(nothing) + way * steps):
+            return int(nothing) + way * steps
+    while not tries and high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(int(nothing) + way * middle) else (low, middle)
+    return int(nothing) + way * low if low else None
+
+
+def _largest(fits: Callable[[float], bool], nothing: float, asked: float) -> float | None:
     low, high = nothing, asked
-    best: float | None = None
     for _ in range(HALVINGS_MAX):
-        middle = (
-            (low + high) // 2 if is_whole and high > low else -((-low - high) // 2) if is_whole else (low + high) / 2
-        )
-        if middle in (low, high) and best is not None:
-            break
-        if middle == nothing:
-            break
-        if fits({**proposal.args, name: middle}):
-            best = low = middle
-        else:
-            high = middle
-        if abs(high - low) <= (1 if is_whole else abs(asked - nothing) * 1e-6):
-            break
-    return None if best is None else {**proposal.args, name: int(best) if is_whole else best}
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return None if low == nothing else low
 
 
-def _nothing(proposal: Proposal, handling: Handling, picture: Picture, name: str) -> float | None:
-    """Return the value of the argument that would change nothing: for a step 0, for a new value the present one."""
+def _nothing(proposal: Proposal, handling: Handling, picture: Picture, name: str) -> tuple[float | None, bool]:
+    """Return the argument that would change nothing (for a step 0, for a new value the present one); if it is whole."""
     change = next(iter(handling.bind(proposal.args).changes), None)
-    if change is None or not isinstance(change.value, int | float):
-        return None
+    if change is None or not is_number(change.value):
+        return None, False
+    section = picture.world.section(change.field)
+    is_whole = section is not None and section.type == "integer"
     if change.op == "add":
-        return 0
-    before = picture.state(change.field).value
-    if not isinstance(before, int | float):
-        return None
+        return 0, is_whole
+    before = picture.peek(change.field).value
+    if not isinstance(before, int | float) or not is_number(before):
+        return None, False
     same = handling.bind({**proposal.args, name: before}).changes[0].value
-    return before if same == before else None
+    return before if same == before else None, is_whole

@@ -59,7 +59,7 @@ def misfit(section: FieldSection, value: FieldValue) -> str:
     if section.type in ("number", "integer"):
         if not is_number(value):
             return "is a number (below 1e18)"
-        is_whole = section.type == "number" or value == int(value)  # type: ignore[arg-type]  # a number, by now
+        is_whole = section.type == "number" or value == int(value)
         return "" if is_whole else "is a whole number"
     if section.type == "set":
         return "" if isinstance(value, tuple | list) else "is a set"
@@ -340,7 +340,7 @@ class World:
             yield [contract.artefact, *(text for text in contract.consumers if "." in text)]
 
 
-def _keep(cache: dict[str, Any], key: str, value: Any) -> None:
+def _keep(cache: dict[Any, Any], key: Any, value: Any) -> None:
     if len(cache) >= CACHE_MAX:
         cache.clear()
     cache[key] = value

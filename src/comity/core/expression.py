@@ -8,7 +8,6 @@ comprehensions or assignments, so an expression ends, changes nothing and reache
 from __future__ import annotations
 
 import ast
-import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -29,9 +28,17 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Value]]] = {
     "max": max,
     "abs": abs,
     "len": len,
-    "round": round,
+    "round": lambda value, digits=0: _rounded(value, digits),
     "distinct": lambda values: len(set(values)),
 }
+
+
+def _rounded(value: Value, digits: Value) -> Value:
+    """Round; more digits than a number below 1e18 has would only take time."""
+    if not isinstance(digits, int) or not -18 <= digits <= 18:
+        raise ValueError(f"`{str(digits)[:30]}` is no count of digits from -18 to 18")
+    return round(_number(value), digits) if digits else round(_number(value))
+
 
 _HINT = "an expression has numbers, text, names, + - * / // %, comparisons, and, or, not, in, if-else, " + ", ".join(
     FUNCTIONS
@@ -165,17 +172,13 @@ def _read_names(tree: ast.expr) -> Iterable[ast.Name]:
 def _number(value: Value) -> float:
     if not isinstance(value, int | float):
         raise TypeError(f"`{value}` is no number")
-    return value
-
-
-def _bounded(value: float) -> float:
-    if not -MAGNITUDE_MAX <= value <= MAGNITUDE_MAX:
-        raise ValueError(f"`{value}` is no number below 1e18" if not math.isnan(value) else "not a number")
+    if not -MAGNITUDE_MAX <= value <= MAGNITUDE_MAX:  # nor is NaN, which every comparison says no to
+        raise ValueError(f"`{str(value)[:30]}` is no number below 1e18")
     return value
 
 
 def _arithmetic(apply: Callable[[float, float], float]) -> Callable[[Value, Value], Value]:
-    return lambda left, right: _bounded(apply(_number(left), _number(right)))
+    return lambda left, right: _number(apply(_number(left), _number(right)))
 
 
 def _is_in(left: Value, right: Value) -> bool:

@@ -123,13 +123,17 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Observation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A field's value as `by` saw it at `at_us`. Where `by` may not observe the field it is only proposed."""
+    """A field's value as `by` saw it at `at_us`. Where `by` may not observe the field it is only proposed.
+
+    What took a while to read was true at some moment from `at_us` (it began) to `until_us` (it ended; 0: at once).
+    """
 
     field: str
     value: FieldValue
     at_us: int
     by: str = ""
     id: str = ""
+    until_us: int = 0
 
 
 # What happens in the world, in the order in which it does: what detectors and the causal map are fed

@@ -1,0 +1,225 @@
+"""What is believed of a field, and what acts do to it: values, versions, landed acts, steps within windows."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from comity.coordination.handling import as_set
+from comity.journal.world import Change, FieldValue, Observation, Op, Scalar
+
+LANDED_MAX = 64
+"""So many landed acts of a field are remembered for observations that come late; with more, such a one is dropped."""
+Phase = Literal["held", "meant", "doubt", "done"]
+
+
+class Effect(msgspec.Struct, frozen=True, array_like=True):
+    """What an act does to one field, `lag_us` after it happened (more than 0: it follows by a dependency).
+
+    A `set` of None says that the field is not known from then on.
+    """
+
+    field: str
+    op: Op
+    value: Scalar | tuple[Scalar, ...]
+    lag_us: int = 0
+
+
+class Flight(msgspec.Struct, frozen=True, array_like=True):
+    """An act in flight: its reservation. `held` is tentative, `meant` durable; `done` waits for its settle time.
+
+    `key` names the act (tool and canonical arguments), so that the same act by somebody else is seen.
+    """
+
+    ticket: str
+    call: str
+    task: str
+    actor: str
+    tool: str
+    key: str
+    effects: tuple[Effect, ...]
+    changes: tuple[Change, ...]
+    settle_us: int
+    from_us: int
+    phase: Phase = "held"
+    done_us: int = 0
+    plan: str = ""
+    observation: str = ""
+
+    @property
+    def settled_us(self) -> int:
+        """Return when it has settled; 0 while its outcome is not known."""
+        return self.done_us + self.settle_us if self.phase == "done" else 0
+
+
+class FieldRow(msgspec.Struct, frozen=True, array_like=True):
+    """What is believed of a field, as it is stored.
+
+    `observed_us` is 0 for a value that nobody observed, `is_proposed` says that whoever said it may not observe it.
+    `steps` are changes of it within the windows of invariants: (when, by how much), oldest first. `until_us` is when
+    the observation ended, `landed_us` when the last act that became part of the value had settled.
+    """
+
+    value: FieldValue
+    version: int = 0
+    observed_us: int = 0
+    by: str = ""
+    is_proposed: bool = True
+    observation: str = ""
+    steps: tuple[tuple[int, float], ...] = ()
+    proposed: FieldValue = None
+    until_us: int = 0
+    landed_us: int = 0
+
+
+class Landed(msgspec.Struct, frozen=True, array_like=True):
+    """An act that became part of a value: it happened from `from_us` to `settled_us`."""
+
+    from_us: int
+    settled_us: int
+    effect: Effect
+
+
+@dataclass(slots=True)
+class FieldState:
+    """What is believed of a field now; names as in `FieldRow`. An observation counts for `max_age_us` (None: ever)."""
+
+    value: FieldValue
+    version: int = 0
+    observed_us: int = 0
+    by: str = ""
+    is_proposed: bool = True
+    observation: str = ""
+    steps: list[tuple[int, float]] = field(default_factory=list)
+    proposed: FieldValue = None
+    until_us: int = 0
+    landed_us: int = 0
+    landed: deque[Landed] = field(default_factory=lambda: deque(maxlen=LANDED_MAX))
+    max_age_us: int | None = None
+
+    def row(self) -> FieldRow:
+        """Return it as it is stored."""
+        return FieldRow(
+            self.value,
+            self.version,
+            self.observed_us,
+            self.by,
+            self.is_proposed,
+            self.observation,
+            tuple(self.steps),
+            self.proposed,
+            self.until_us,
+            self.landed_us,
+        )
+
+    @classmethod
+    def of(cls, row: FieldRow) -> FieldState:
+        """Return what was stored."""
+        return cls(
+            row.value,
+            row.version,
+            row.observed_us,
+            row.by,
+            row.is_proposed,
+            row.observation,
+            list(row.steps),
+            row.proposed,
+            row.until_us,
+            row.landed_us,
+        )
+
+    def at(self, now_us: int) -> FieldValue:
+        """Return its value, None where that was observed too long ago."""
+        if self.max_age_us is not None and self.observed_us + self.max_age_us < now_us:
+            return None
+        return self.value
+
+    def observe(self, seen: Observation, value: FieldValue, epsilon: float) -> bool:
+        """Take an observation, with what landed since on top; tell whether it could be taken.
+
+        It cannot where a newer one is known, or where an act has landed of which nobody knows whether it was seen.
+        """
+        until_us = max(seen.at_us, seen.until_us)
+        later = [item for item in self.landed if item.settled_us > seen.at_us]
+        is_forgotten = self.landed_us > seen.at_us and (not later or len(later) == LANDED_MAX)
+        if seen.at_us <= self.observed_us or is_forgotten or any(item.from_us <= until_us for item in later):
+            return False
+        for item in later:
+            value = applied(value, item.effect)
+        if not is_same(self.value, value, epsilon):
+            self.version += 1
+        self.value, self.observed_us, self.by = value, seen.at_us, seen.by
+        self.is_proposed, self.observation, self.until_us = False, seen.id, until_us
+        return True
+
+    def land(self, flight: Flight, effect: Effect) -> bool:
+        """Make an act part of the value; False where the value was seen after it had settled, and has it already."""
+        if self.observed_us >= flight.settled_us:
+            return False
+        self.value = applied(self.value, effect)
+        self.version += 1
+        self.landed.append(Landed(flight.from_us, flight.settled_us, effect))
+        self.landed_us = max(self.landed_us, flight.settled_us)
+        return True
+
+    def stepped(self, at_us: int, by: float, since_us: int) -> None:
+        """Remember a step for windows; those before `since_us` are in none any more."""
+        insort(self.steps, (at_us, by))
+        if self.steps[0][0] <= since_us:
+            self.steps = [step for step in self.steps if step[0] > since_us]
+
+    def was_half_seen(self, flight: Flight) -> bool:
+        """Tell whether the field was seen while an act may have been under way: nobody knows how much of it was."""
+        is_over = flight.phase == "done" and self.observed_us >= flight.settled_us
+        return self.until_us >= flight.from_us and not is_over
+
+
+def applied(value: FieldValue, effect: Effect) -> FieldValue:
+    """Return a field's value after an effect; an unknown value stays unknown under a step."""
+    if effect.op == "set":
+        return effect.value
+    if effect.op == "add":
+        if isinstance(value, int | float) and isinstance(effect.value, int | float):
+            return value + effect.value
+        return None
+    if not isinstance(value, tuple):
+        return None
+    given = set(effect.value) if isinstance(effect.value, tuple) else {effect.value}
+    return as_set(set(value) | given if effect.op == "append" else set(value) - given)
+
+
+def commute(one: Effect, other: Effect) -> bool:
+    """Tell whether two effects on a field come to the same in either order."""
+    if "set" in (one.op, other.op):
+        return one.op == other.op and one.value == other.value
+    if one.op == other.op or "add" in (one.op, other.op):
+        return one.op == other.op
+    return not _elements(one) & _elements(other)
+
+
+def step_of(effect: Effect) -> float:
+    """Return by how much an effect counts in a window: its step; 1 for anything that is no step."""
+    if effect.op == "add" and isinstance(effect.value, int | float):
+        return float(effect.value)
+    return 1.0
+
+
+def is_same(left: FieldValue, right: FieldValue, epsilon: float) -> bool:
+    """Tell whether two values are the same; numbers may differ by `epsilon`."""
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return abs(left - right) <= epsilon
+    return left == right
+
+
+def _elements(effect: Effect) -> set[Scalar]:
+    return set(effect.value) if isinstance(effect.value, tuple) else {effect.value}
+
+
+def fields_of(effects: Iterable[Effect]) -> tuple[str, ...]:
+    """Return the fields that effects are on, each once."""
+    return tuple(dict.fromkeys(effect.field for effect in effects))

@@ -1,0 +1,125 @@
+"""An invariant, what is known of its fields, and what is in flight on them, with a new act."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from comity.coordination.believed import Effect, FieldState, Flight, step_of
+from comity.coordination.invariant import BoundTerm, Instance
+from comity.coordination.orders import stages
+from comity.coordination.picture import Picture
+from comity.journal.world import FieldValue
+
+Effects = tuple[Effect, ...]
+
+
+class Piece(NamedTuple):
+    """What of one call counts here, in stages; `done_us` is when it had happened, 0 where that is not known."""
+
+    stages: tuple[Effects, ...]
+    done_us: int = 0
+
+    @property
+    def effects(self) -> Effects:
+        """Return all of it."""
+        return tuple(effect for stage in self.stages for effect in stage)
+
+
+class Scene:
+    """An invariant, what is known of its fields, and what is in flight on them, with a new act."""
+
+    def __init__(self, instance: Instance, picture: Picture, effects: Sequence[Effect], now_us: int) -> None:
+        """Look at the picture once."""
+        self.instance = instance
+        self.picture = picture
+        self.now_us = now_us
+        mine = tuple(
+            effect for effect in effects if effect.lag_us <= instance.horizon_us and self._is_here(effect.field)
+        )
+        self.mine = Piece(stages(mine)) if mine else Piece(())
+        self.others = tuple(self._pieces()) if mine else ()
+        self.new = frozenset(effect.field for effect in mine if effect.field not in picture.fields)
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """Return all that is in flight, and the act last."""
+        return (*self.others, self.mine)
+
+    def value(self, field: str) -> FieldValue:
+        """Return what is known of a field, None for nothing."""
+        return self.picture.peek(field).at(self.now_us)
+
+    def members(self, term: BoundTerm) -> Mapping[str, FieldState]:
+        """Return the fields of a term that exist."""
+        if term.pattern is None:
+            return {term.name: self.picture.peek(term.name)}
+        return self.picture.group(term.name).members
+
+    def is_of(self, field: str, term: BoundTerm) -> bool:
+        """Tell whether a field is part of a term."""
+        if term.pattern is None:
+            return field == term.name
+        return any(pattern == term.name for pattern in self.picture.groups_of(field))
+
+    def step(self, term: BoundTerm, effect: Effect, piece: Piece) -> float:
+        """Return what an effect adds to a window: nothing if it follows by a dependency, or happened before it."""
+        is_over = piece.done_us and piece.done_us <= self.now_us - term.window_us
+        if effect.lag_us or is_over or not self.is_of(effect.field, term):
+            return 0.0
+        return step_of(effect) if term.kind == "sum_within" else 1.0
+
+    def windows(self) -> Iterator[dict[str, float]]:
+        """Yield what the windows hold now, and then each time that a step leaves one: nobody has to act for that."""
+        terms = {name: term for name, term in self.instance.terms.items() if term.window_us}
+        steps = {name: self._steps(term) for name, term in terms.items()}
+        held = {name: sum(by for _, by in there) for name, there in steps.items()}
+        yield dict(held)
+        ends = sorted((at_us + terms[name].window_us, name, by) for name, there in steps.items() for at_us, by in there)
+        for place, (end_us, name, by) in enumerate(ends):
+            held[name] -= by
+            if place + 1 == len(ends) or ends[place + 1][0] > end_us:
+                yield dict(held)
+
+    def _steps(self, term: BoundTerm) -> list[tuple[int, float]]:
+        since_us = self.now_us - term.window_us
+        return [
+            (at_us, by if term.kind == "sum_within" else 1.0)
+            for state in self.members(term).values()
+            for at_us, by in state.steps
+            if at_us > since_us
+        ]
+
+    def _is_here(self, field: str) -> bool:
+        return field in self.instance.names or (
+            bool(self.instance.patterns) and not self.instance.patterns.isdisjoint(self.picture.groups_of(field))
+        )
+
+    def _pieces(self) -> Iterator[Piece]:
+        found: dict[str, Flight] = {}
+        for name in self.instance.names:
+            found.update(self.picture.flights_by_field.get(name, {}))
+        for pattern in self.instance.patterns:
+            found.update(self.picture.group(pattern).flights)
+        for ticket in sorted(found):
+            flight = found[ticket]
+            here = [effect for effect in flight.effects if self._may_show(flight, effect)]
+            for effects in self._parted(flight, here) if ticket in self.picture.half_seen else (here,):
+                if effects:
+                    yield Piece(stages(effects), flight.done_us)
+
+    def _may_show(self, flight: Flight, effect: Effect) -> bool:
+        """Tell whether an effect counts here: on a field of the invariant, and to come within its horizon."""
+        if not self._is_here(effect.field):
+            return False
+        waited_us = self.now_us - flight.done_us if flight.done_us else 0
+        return effect.lag_us - waited_us <= self.instance.horizon_us
+
+    def _parted(self, flight: Flight, effects: Iterable[Effect]) -> list[list[Effect]]:
+        """Part a call of which some fields were seen since it began: these may show it already, the others not yet."""
+        together: list[Effect] = []
+        parted: dict[str, list[Effect]] = {}
+        for effect in effects:
+            was_seen = self.picture.state(effect.field).until_us >= flight.from_us
+            (parted.setdefault(effect.field, []) if was_seen else together).append(effect)
+        return [together, *parted.values()]

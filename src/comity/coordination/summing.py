@@ -1,0 +1,189 @@
+"""Linear conditions over everything in flight: exact by their worst sum, but for `set`, whose order matters.
+
+Σ factor·value + constant ≤ 0: what is known, plus the worst of each call in flight, plus the worst of the act. A field
+that somebody sets counts with the worst value that it may have in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from comity.coordination.believed import Effect
+from comity.coordination.finding import Finding
+from comity.coordination.invariant import Form
+from comity.coordination.scene import Piece, Scene
+from comity.journal.world import FieldValue
+
+TOLERANCE = 1e-9
+"""Sums of floating-point numbers that differ by less are the same."""
+
+
+class Sum:
+    """A linear condition in a scene."""
+
+    def __init__(self, scene: Scene, form: Form) -> None:
+        """Weigh the fields that anything in flight is on."""
+        self._scene = scene
+        self._form = form
+        self._weights = {
+            effect.field: weight
+            for piece in scene.pieces
+            for effect in piece.effects
+            if (weight := self._weight(effect.field))
+        }
+        self._sets = {
+            effect.field
+            for piece in scene.pieces
+            for effect in piece.effects
+            if effect.field in self._weights and (effect.op != "add" or effect.field in scene.new)
+        }
+
+    def judge(self) -> Finding:
+        """Tell what the act means for the condition."""
+        scene, form = self._scene, self._form
+        mine = max(self._rises(scene.mine)) + self._appearing()
+        is_worse = mine > TOLERANCE or any(self._may_raise(field) for field in self._sets)
+        if not is_worse and mine > -TOLERANCE and not self._sets:
+            return Finding()
+        held, unknown = self._held()
+        if unknown - self._overwritten() or self._is_unclear():
+            return Finding(is_unknown=is_worse, alone=is_worse, presses=is_worse)
+        ranges = {field: self._ends(field, scene.pieces) for field in self._sets}
+        others = sum(max(0.0, *self._rises(piece)) for piece in scene.others)
+        rest = held + form.constant - sum(self._weights[field] * _number(self._base(field)) for field in self._sets)
+        now, worst = self._windows()
+        together = rest + worst + mine + others + sum(high for _, high in ranges.values())
+        alone = rest + worst + mine + sum(self._ends(field, (scene.mine,))[1] for field in self._sets)
+        is_broken = not unknown and self._is_over(held + form.constant + now)
+        return Finding(
+            breaks=is_worse and self._is_over(together),
+            alone=is_worse and self._is_over(alone),
+            is_broken=is_broken,
+            improves=is_broken and not is_worse and alone < held + form.constant + worst - TOLERANCE,
+            presses=is_worse,
+        )
+
+    def _is_over(self, total: float) -> bool:
+        return total >= -TOLERANCE if self._form.is_strict else total > TOLERANCE
+
+    # What is known
+
+    def _weight(self, field: str) -> float:
+        total = sum(factor for name, factor in self._form.singles if name == field)
+        if self._form.groups:
+            patterns = set(self._scene.picture.groups_of(field))
+            total += sum(factor for name, factor in self._form.groups if name in patterns)
+        return total
+
+    def _base(self, field: str) -> FieldValue:
+        """Return what a field adds before anything in flight: one that does not exist is in no sum."""
+        is_single = any(name == field for name, _ in self._form.singles)
+        return self._scene.value(field) if is_single or field not in self._scene.new else 0
+
+    def _held(self) -> tuple[float, set[str]]:
+        """Return what the fields add by what is known, and those of which nothing is."""
+        total, unknown, now_us = 0.0, set[str](), self._scene.now_us
+        for name, factor in self._form.singles:
+            value = self._scene.value(name)
+            if isinstance(value, int | float):
+                total += factor * value
+            else:
+                unknown.add(name)
+        for pattern, factor in self._form.groups:
+            for name, state in self._scene.picture.group(pattern).members.items():
+                value = state.value if state.max_age_us is None else state.at(now_us)
+                if isinstance(value, int | float):
+                    total += factor * value
+                else:
+                    unknown.add(name)
+        for pattern, factor in self._form.counts:
+            total += factor * len(self._scene.picture.group(pattern).members)
+        return total, unknown
+
+    def _windows(self) -> tuple[float, float]:
+        """Return what the windows add now, and at worst from now on."""
+        if not self._form.windows:
+            return 0.0, 0.0
+        names = {term: name for name, term in self._scene.instance.terms.items()}
+        sums = [
+            sum(factor * held[names[term]] for term, factor in self._form.windows) for held in self._scene.windows()
+        ]
+        return sums[0], max(sums)
+
+    def _appearing(self) -> float:
+        """Return what the fields that the act makes exist add to counts."""
+        groups = [(name, factor) for name, factor in self._form.counts if self._scene.new]
+        return sum(
+            factor * sum(name in set(self._scene.picture.groups_of(field)) for field in self._scene.new)
+            for name, factor in groups
+        )
+
+    # What is in flight
+
+    def _rises(self, piece: Piece) -> list[float]:
+        """Return by how much a call raises the sum, for each stage that shows; fields that are set are not counted."""
+        total, found = 0.0, []
+        for stage in piece.stages:
+            for effect in stage:
+                if effect.field not in self._sets:
+                    total += self._weights.get(effect.field, 0.0) * _number(effect.value)
+                for term, factor in self._form.windows:
+                    total += factor * self._scene.step(term, effect, piece)
+            found.append(total)
+        return found
+
+    def _may_raise(self, field: str) -> bool:
+        """Tell whether the act may raise what a field that is set adds, in some world."""
+        own = [effect for effect in self._scene.mine.effects if effect.field == field]
+        weight = self._weights[field]
+        if field in self._scene.new:
+            return self._ends(field, (self._scene.mine,))[1] > TOLERANCE
+        if any(effect.op != "add" for effect in own) and not isinstance(self._base(field), int | float):
+            return True
+        least = self._ends(field, self._scene.others)[0] if own else 0.0
+        return any(
+            weight * _number(effect.value) > (0.0 if effect.op == "add" else least) + TOLERANCE for effect in own
+        )
+
+    def _ends(self, field: str, pieces: Iterable[Piece]) -> tuple[float, float]:
+        """Return the least and the most that a field may add after any of these calls, in any order."""
+        effects = [effect for piece in pieces for effect in piece.effects if effect.field == field]
+        base = self._base(field)
+        starts = [_number(effect.value) for effect in effects if effect.op == "set"]
+        if field not in self._overwritten():
+            starts.append(_number(base))
+        if field in self._scene.new:
+            starts.append(_number(self._scene.value(field)))
+        steps = [_number(effect.value) for effect in effects if effect.op == "add"]
+        low = min(starts) + sum(step for step in steps if step < 0)
+        high = max(starts) + sum(step for step in steps if step > 0)
+        ends = sorted((self._weights[field] * low, self._weights[field] * high))
+        return ends[0], ends[1]
+
+    def _overwritten(self) -> set[str]:
+        """Return the fields that are not known, but will be once the act has set them."""
+        first: dict[str, Effect] = {}
+        for effect in self._scene.mine.effects:
+            first.setdefault(effect.field, effect)
+        return {
+            field
+            for field, effect in first.items()
+            if effect.op == "set" and not effect.lag_us and not isinstance(self._scene.value(field), int | float)
+        }
+
+    def _is_unclear(self) -> bool:
+        """Tell whether something in flight makes a field unknown, or a new one appears of which nothing is known."""
+        effects: Sequence[Effect] = [effect for piece in self._scene.pieces for effect in piece.effects]
+        is_lost = any(effect.field in self._weights and not isinstance(effect.value, int | float) for effect in effects)
+        new = [field for field in self._scene.new if field in self._weights]
+        is_twice = any(name in new for name, _ in self._form.singles) and bool(self._form.groups)
+        over = self._overwritten()
+        return (
+            is_lost
+            or is_twice
+            or any(field not in over and not isinstance(self._scene.value(field), int | float) for field in new)
+        )
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) else 0.0

@@ -26,6 +26,7 @@ COMMANDS = {
     "agents": (f"{_HERE}.agents:agents", "List and register agents."),
     "tools": (f"{_HERE}.tools:tools", "List, show and accept the tools that programs are offered."),
     "world": (f"{_HERE}.world:world", "Check the file that says what agents share."),
+    "rehearse": (f"{_HERE}.rehearse:rehearse", "Explore what the agents of a world can do together."),
     "stop": (f"{_HERE}.stop:stop", "Stop a task, an agent, a session, a tenant or the fleet."),
     "mcp": (f"{_HERE}.mcp:mcp", "Serve MCP to an agent that operates Comity."),
     "token": (f"{_HERE}.token:token", "Make and revoke the tokens by which operators come in."),

@@ -63,9 +63,7 @@ def events() -> list[WorldEvent | Linked]:
         for later, task, actor, tool, change, reads, observation in acts:
             call = f"{task}/{turn + 1}"
             moment = at + later * SECOND
-            found.append(
-                Acted(moment, call, actor, tool, (change,), reads, observation=observation, task=task)
-            )
+            found.append(Acted(moment, call, actor, tool, (change,), reads, observation=observation, task=task))
             found.append(Settled(moment + SECOND, call, "happened"))
         app, db, share = app + 1, db + 1, share + 1
     return found

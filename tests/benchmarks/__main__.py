@@ -13,7 +13,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from benchmarks import crash, gateway, watchers
+from benchmarks import crash, detection, gateway, watchers
 from benchmarks.machine import machine_facts, probe_fsync
 from benchmarks.peer import Peer, Unavailable
 from benchmarks.registry import all_systems, our_systems
@@ -24,6 +24,8 @@ from benchmarks.runner import Runner
 CRASH = "crash"
 WATCHERS = "watchers"
 GATEWAY = "gateway"
+DETECTION = "detection"
+OF_OURS = {WATCHERS, GATEWAY, DETECTION}
 FULL = (
     Workload("W1", "one task of 200 steps", {"steps": 200}, 5),
     Workload("W2", "1,000 tasks of 5 steps at once", {"tasks": 1000, "steps": 5}, 3),
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rmtree(folder, ignore_errors=True)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1))
-    return 0 if result["systems"] or result["watchers"] or result["gateway"] else 1
+    return 0 if result["systems"] or any(result[name] for name in OF_OURS) else 1
 
 
 def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Report) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Repo
     report.fsync("before", before)
     if not our_systems():
         report.say("our own systems: none yet (benchmarks/ours.py does not exist)")
-    probes, left_out = _probe(runner, options.systems if {*options.only} - {WATCHERS, GATEWAY} else (), report)
+    probes, left_out = _probe(runner, options.systems if {*options.only} - OF_OURS else (), report)
     systems = [system for system in options.systems if system.name in probes]
     played: dict[str, tuple[Workload, Sequence[Series]]] = {}
     for workload in QUICK if options.quick else FULL:
@@ -73,6 +75,7 @@ def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Repo
     if CRASH in options.only:
         report.crashes(crashes, reasons)
     watched, passed = _watchers(options, folder, report), _gateway(options, folder, report)
+    detected = _detection(options, report)
     for name, reason in left_out.items():
         report.say(f"left out: {name}: {reason}")
     after = probe_fsync(folder)
@@ -86,6 +89,7 @@ def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Repo
         "workloads": as_json(played),
         "watchers": asdict(watched) if watched else None,
         "gateway": asdict(passed) if passed else None,
+        "detection": asdict(detected) if detected else None,
         "crashes": {name: [asdict(one) | {"verdict": one.verdict} for one in seen] for name, seen in crashes.items()},
     }
 
@@ -152,8 +156,18 @@ def _gateway(options: argparse.Namespace, folder: Path, report: Report) -> gatew
     return found
 
 
+def _detection(options: argparse.Namespace, report: Report) -> detection.DetectionFigures | None:
+    """Let our detectors and simple peers watch labelled traces."""
+    if DETECTION not in options.only:
+        return None
+    found = detection.observe(is_quick=options.quick)
+    for line in found.lines():
+        report.say(line)
+    return found
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    kinds = [workload.name for workload in FULL] + [CRASH, WATCHERS, GATEWAY]
+    kinds = [workload.name for workload in FULL] + [CRASH, WATCHERS, GATEWAY, DETECTION]
     known = {system.name: system for system in all_systems()}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default=",".join(kinds), help=f"of {', '.join(kinds)}")

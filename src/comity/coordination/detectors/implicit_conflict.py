@@ -20,6 +20,7 @@ from comity.journal.world import Acted, Measured, Seen, WorldEvent
 
 ACTORS_MAX = 64
 SPELLS_MAX = 16
+COMPONENTS_MAX = 256
 GOALS_MAX = 512
 
 
@@ -74,7 +75,7 @@ class _Doing:
     def __init__(self) -> None:
         self.spells: deque[int] = deque(maxlen=SPELLS_MAX)
         self.calls: deque[str] = deque(maxlen=EVIDENCE_MAX)
-        self.components: Recent[str, None] = Recent(ACTORS_MAX)
+        self.components: dict[str, None] = {}
 
 
 class ImplicitConflict:
@@ -115,7 +116,8 @@ class ImplicitConflict:
             doing.spells.append(act.at_us)
         for change in act.changes:
             place = self._surroundings.place(change.field)
-            doing.components.put(place.component or change.field, None)
+            if len(doing.components) < COMPONENTS_MAX:
+                doing.components[place.component or change.field] = None
             for moved in place.reaches:
                 # What is moved over a declared dependency is no longer where an earlier act alone would bring it.
                 self._expected.drop(moved)
@@ -141,11 +143,13 @@ class ImplicitConflict:
 
     def _attribute(self, goal: _Goal, event: Measured, *, is_fall: bool) -> list[Alarm]:
         own = self._doing.get(event.actor)
+        tied = own.components.keys() if own is not None else frozenset()
         alarms = []
         for actor, doing in self._doing.items():
-            if actor == event.actor or (own is not None and any(part in own.components for part in doing.components)):
-                continue
             count = goal.after.get(actor) or _Count()
+            is_counted = not doing.spells or doing.spells[-1] <= count.done_us
+            if is_counted or actor == event.actor or not tied.isdisjoint(doing.components):
+                continue
             hits = count.hits
             self._count(count, doing, event.at_us, is_fall=is_fall)
             goal.after.put(actor, count)

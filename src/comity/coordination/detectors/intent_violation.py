@@ -111,4 +111,5 @@ def _is_against(claim: Claim, change: Change) -> bool:
 
 
 def _pattern(scope: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in scope.split("*")))
+    """Return a scope as an expression: a resource stands for all of its fields."""
+    return re.compile(".*".join(re.escape(part) for part in scope.split("*")) + r"(?:\..*)?")

@@ -17,10 +17,10 @@ ACTS_MAX = 256
 
 
 class LivelockParameters(msgspec.Struct, frozen=True):
-    """A call deferred `defers_min` times; or a goal within `flat_share` of itself over `acts_min` acts.
+    """What an actor wants of a field is deferred `defers_min` times, or a goal stays flat over `acts_min` acts.
 
-    The acts must repeat themselves (at most `distinct_share` of them lead somewhere new): a goal that stays where it
-    should be while different things are done is no livelock.
+    Flat is within `flat_share` of itself. The acts must repeat themselves (at most `distinct_share` of them lead
+    somewhere new): a goal that stays where it should be while different things are done is no livelock.
     """
 
     defers_min: int = 5
@@ -47,6 +47,32 @@ class _Goal:
         self.since = 0
 
 
+class _Wait:
+    """What an actor waits for: how often each of its calls for it was put off since it last got it.
+
+    Calls one after the other add up (it gave up and asked again); calls at the same time do not.
+    """
+
+    def __init__(self) -> None:
+        self.calls: Recent[str, int] = Recent(EVIDENCE_MAX)
+        self.newest = ""
+        self.are_together = False
+
+    @property
+    def count(self) -> int:
+        """Return how often it was put off."""
+        return max(self.calls.values()) if self.are_together else sum(self.calls.values())
+
+    def add(self, event: Turned) -> None:
+        """Count a deferral; one that is told again, or late, is not counted twice."""
+        known = self.calls.get(event.call)
+        if known is None:
+            self.newest = event.call
+        elif event.call != self.newest:
+            self.are_together = True
+        self.calls.put(event.call, max(known or 0, event.n) if event.n else (known or 0) + 1)
+
+
 class Livelock:
     """Watches what is deferred, and what goals come to."""
 
@@ -57,7 +83,7 @@ class Livelock:
         self._with = parameters or LivelockParameters()
         self._doing: Recent[str, _Doing] = Recent()
         self._goals: Recent[tuple[str, str], _Goal] = Recent()
-        self._defers: Recent[str, tuple[int, tuple[str, ...]]] = Recent()
+        self._waits: Recent[tuple[str, str, tuple[str, ...]], _Wait] = Recent()
         self._latch: Latch[str] = Latch(self._with.quiet_s)
 
     def feed(self, event: WorldEvent) -> Sequence[Alarm]:
@@ -67,7 +93,8 @@ class Livelock:
         if isinstance(event, Measured):
             return self._measure(event)
         if isinstance(event, Acted):
-            self._defers.drop(event.call)
+            for change in event.changes:
+                self._waits.drop((event.actor, event.tool, (change.field,)))
             doing = self._doing.use(event.actor, _Doing)
             doing.count += 1
             doing.acts.append((tuple((change.field, goal_of(change)) for change in event.changes), event.call))
@@ -80,16 +107,17 @@ class Livelock:
     def _turn(self, event: Turned) -> Sequence[Alarm]:
         if event.verdict != "defer":
             return ()
-        count, fields = self._defers.get(event.call) or (0, ())
-        count = max(count, event.n) if event.n else count + 1
-        fields = tuple(sorted({*fields, *event.fields}))[:EVIDENCE_MAX]
-        self._defers.put(event.call, (count, fields))
-        if count < self._with.defers_min or not self._latch.begins(event.call, event.at_us):
+        key = (event.actor, event.tool, event.fields[:1])
+        wait = self._waits.use(key, _Wait)
+        # Asked again under another name it is still the same that does not get its turn.
+        wait.add(event)
+        if wait.count < self._with.defers_min or not self._latch.begins(f"{event.actor} {key}", event.at_us):
             return ()
-        text = f"`{event.tool}` of `{event.actor}` was put off {count} times"
-        score = count / self._with.defers_min
-        facts = {"defers": float(count)}
-        return (Alarm(self.name, event.at_us, fields, (event.actor,), (event.call,), score, text, facts),)
+        text = f"`{event.tool}` of `{event.actor}` was put off {wait.count} times"
+        score = wait.count / self._with.defers_min
+        facts = {"defers": float(wait.count)}
+        evidence = tuple(wait.calls)
+        return (Alarm(self.name, event.at_us, event.fields, (event.actor,), evidence, score, text, facts),)
 
     def _measure(self, event: Measured) -> Sequence[Alarm]:
         doing = self._doing.get(event.actor)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -29,26 +28,35 @@ from comity.coordination.detectors.surroundings import Surroundings
 from comity.coordination.detectors.undo_war import UndoWar, UndoWarParameters
 from comity.coordination.document import DetectorSection, Mode
 from comity.core.errors import UsageError
-from comity.journal.world import Acted, WorldEvent
+from comity.journal.world import Acted, Claimed, Measured, Published, Seen, Settled, Turned, WorldEvent
 
 Action = Literal["notify", "damp", "freeze", "park", "stop"]
 
-KINDS: Mapping[str, tuple[Callable[..., Detector], type[msgspec.Struct]]] = {
-    "oscillation": (Oscillation, OscillationParameters),
-    "limit_cycle": (LimitCycle, LimitCycleParameters),
-    "direct_conflict": (DirectConflict, DirectConflictParameters),
-    "indirect_conflict": (IndirectConflict, IndirectConflictParameters),
-    "implicit_conflict": (ImplicitConflict, ImplicitConflictParameters),
-    "stale": (Stale, StaleParameters),
-    "undo_war": (UndoWar, UndoWarParameters),
-    "intent_violation": (IntentViolation, IntentViolationParameters),
-    "cascade": (Cascade, CascadeParameters),
-    "herding": (Herding, HerdingParameters),
-    "domain_cap": (DomainCap, DomainCapParameters),
-    "livelock": (Livelock, LivelockParameters),
-    "contract_drift": (ContractDrift, ContractDriftParameters),
+
+class Kind(msgspec.Struct, frozen=True):
+    """A detector's class, its parameters, and the events that it takes notice of."""
+
+    make: Callable[..., Detector]
+    parameters: type[msgspec.Struct]
+    takes: tuple[type[WorldEvent], ...]
+
+
+KINDS: Mapping[str, Kind] = {
+    "oscillation": Kind(Oscillation, OscillationParameters, (Acted,)),
+    "limit_cycle": Kind(LimitCycle, LimitCycleParameters, (Acted, Seen)),
+    "direct_conflict": Kind(DirectConflict, DirectConflictParameters, (Acted, Settled)),
+    "indirect_conflict": Kind(IndirectConflict, IndirectConflictParameters, (Acted, Settled, Seen)),
+    "implicit_conflict": Kind(ImplicitConflict, ImplicitConflictParameters, (Acted, Seen, Measured)),
+    "stale": Kind(Stale, StaleParameters, (Acted, Settled, Seen, Turned)),
+    "undo_war": Kind(UndoWar, UndoWarParameters, (Acted, Settled)),
+    "intent_violation": Kind(IntentViolation, IntentViolationParameters, (Acted, Claimed)),
+    "cascade": Kind(Cascade, CascadeParameters, (Acted,)),
+    "herding": Kind(Herding, HerdingParameters, (Acted,)),
+    "domain_cap": Kind(DomainCap, DomainCapParameters, (Acted, Settled)),
+    "livelock": Kind(Livelock, LivelockParameters, (Acted, Turned, Measured)),
+    "contract_drift": Kind(ContractDrift, ContractDriftParameters, (Published,)),
 }
-"""Each detector's class and parameters, by name."""
+"""Every detector by its name."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -85,13 +93,15 @@ class Panel:
         self._sections = {name: sections.get(name, DetectorSection()) for name in KINDS}
         self._detectors: dict[str, Detector] = {}
         self._standing: dict[str, Standing] = {}
-        for name, (make, kind) in KINDS.items():
+        self._feeds: dict[type, list[Callable[[WorldEvent], Sequence[Alarm]]]] = {}
+        for name, kind in KINDS.items():
             section = self._sections[name]
-            chosen = parameters(kind, name, section.parameters)
-            build: Callable[..., Any] = partial(make, baseline=baseline) if name == "herding" else make
-            self._detectors[name] = build(surroundings, chosen)
+            chosen = parameters(kind.parameters, name, section.parameters)
+            more = {"baseline": baseline} if name == "herding" else {}
+            self._detectors[name] = kind.make(surroundings, chosen, **more)
+            for event in kind.takes:
+                self._feeds.setdefault(event, []).append(self._detectors[name].feed)
             self._standing[name] = Standing(name, section.mode, section.action, msgspec.structs.asdict(chosen))
-        self._feeds = [detector.feed for detector in self._detectors.values()]
         self._intake = Intake()
 
     def feed(self, event: WorldEvent) -> Sequence[Alarm]:
@@ -103,7 +113,7 @@ class Panel:
         if taken is None:
             return ()
         found: list[Alarm] = []
-        for feed in self._feeds:
+        for feed in self._feeds[type(taken)]:
             alarms = feed(taken)
             if alarms:
                 found += alarms
@@ -119,6 +129,14 @@ class Panel:
         """Return the alarms that letting `act` through now would raise; changes nothing."""
         found = [detector.would(act) for detector in self._detectors.values()]
         return tuple(alarm for alarm in found if alarm is not None)
+
+    def detector(self, name: str) -> Detector:
+        """Return one of them.
+
+        Raises:
+            UsageError: there is no such detector.
+        """
+        return self._detectors[_require(name)]
 
     def mode(self, detector: str) -> Mode:
         """Return whether a detector observes or enforces.

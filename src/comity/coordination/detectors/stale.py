@@ -126,15 +126,15 @@ class Stale:
         line = self._lines.get(read.field)
         if line is None or line.newest <= read.version:
             return None
-        value, _ = line.versions[line.newest]
+        value, author = line.versions[line.newest]
         authors = line.authors_since(read.version) - {act.actor}
         held = self._surroundings.rests(act.tool, read.field, value)
-        if held or (held is None and not self._has_moved(line, read, value, authors)):
+        if held or (held is None and (author == act.actor or not self._has_moved(line, read, value))):
             return None
         return self._alarm(act, read, line.newest, authors, "is no longer as it was decided on")
 
-    def _has_moved(self, line: _Line, read: Read, value: FieldValue, authors: set[str]) -> bool:
-        if not authors or read.version not in line.versions:
+    def _has_moved(self, line: _Line, read: Read, value: FieldValue) -> bool:
+        if read.version not in line.versions:
             return False
         was, _ = line.versions[read.version]
         bound = self._surroundings.place(read.field).epsilon

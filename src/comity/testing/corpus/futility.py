@@ -28,6 +28,23 @@ def put_off_for_ever(script: Script) -> Sequence[str]:
     return ["node-1"]
 
 
+def asks_again(script: Script) -> Sequence[str]:
+    """A node that is put off a few times gives up, thinks again, and asks under another name, with no more luck."""
+    field = script.field("volume/main.free", 100, FieldFacts(script.between(5, 30)))
+    others = [f"node-{number}" for number in range(2, 6)]
+    at_s, borne = script.between(100, 1200), script.count(7, 12)
+    deed = Deed("node-1", "mirror", field, -10, "add")
+    numbers: list[int] = []
+    while len(numbers) < borne + 2:
+        call = f"node-1-{len(numbers)}-{script.seed}/mirror"
+        for n in range(1, script.count(1, 4) + 1):
+            numbers.append(script.turn(at_s, deed, call, n))
+            script.act(at_s + 1.0, Deed(script.chance.choice(others), "mirror", field, -script.count(1, 3), "add"))
+            at_s += script.between(5, 40)
+    script.label(numbers[2], numbers[borne])
+    return ["node-1"]
+
+
 def busy_for_nothing(script: Script) -> Sequence[str]:
     """An agent tries the same few settings over and over, and what it pursues stays where it is."""
     field = script.field("encoder/main.quality", 5, FieldFacts(script.between(5, 20)))
@@ -139,7 +156,7 @@ def known_doubles(script: Script) -> Sequence[str]:
 
 
 LIVELOCK: tuple[Stories, Stories] = (
-    {"put off for ever": put_off_for_ever, "busy for nothing": busy_for_nothing},
+    {"put off for ever": put_off_for_ever, "asks again": asks_again, "busy for nothing": busy_for_nothing},
     {"put off, then done": put_off_then_done, "steady service": steady_service, "slow progress": slow_progress},
 )
 DRIFT: tuple[Stories, Stories] = (

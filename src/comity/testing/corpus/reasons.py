@@ -41,6 +41,21 @@ def reminder_during_case(script: Script) -> Sequence[str]:
     return ["collections", "complaints"]
 
 
+def shed_on_old_figures(script: Script) -> Sequence[str]:
+    """Cost reads a low utilisation and thinks; routing brings traffic meanwhile; an instance is shed all the same."""
+    used = script.field("db/main.utilisation", 22.0, FieldFacts(10.0, 2.0))
+    share = script.field("route/web.share", 0.4, FieldFacts(20.0, 0.01))
+    instances = script.field("db/main.instances", 5, FieldFacts(script.between(60, 180)))
+    at_s = script.between(100, 1500)
+    script.see(at_s, used, 22.0)
+    script.act(at_s + 8.0, Deed("routing", "shift", share, 0.3, "add"))
+    script.see(at_s + 20.0, used, round(script.between(34, 90), 1))
+    thinks_s = script.between(25, 90)
+    call = script.act(at_s + thinks_s, Deed("cost", "shed", instances, -1, "add", reads=((used, at_s + 1.0),)))
+    script.label(script.number_of(call), script.see(at_s + thinks_s + script.between(20, 90), used, 99.0))
+    return ["cost", "routing"]
+
+
 def _collections(script: Script) -> tuple[str, str]:
     case = script.field("customer/17.case", "none", FieldFacts(1.0))
     sent = script.field("customer/17.reminders", 0, FieldFacts(1.0))
@@ -141,7 +156,11 @@ def up_during_sale(script: Script) -> Sequence[str]:
 
 
 STALE: tuple[Stories, Stories] = (
-    {"stalled enactor": stalled_enactor, "reminder during a case": reminder_during_case},
+    {
+        "stalled enactor": stalled_enactor,
+        "reminder during a case": reminder_during_case,
+        "shed on old figures": shed_on_old_figures,
+    },
     {"case closed": case_closed, "sold from stock": sold_from_stock, "wavering metric": wavering_metric},
 )
 INTENT: tuple[Stories, Stories] = (

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from comity.rehearsal.asserting import assert_coordinated, assert_replay_holds
+    from comity.rehearsal.code_replay import Branching
     from comity.rehearsal.rehearsing import Options, rehearse, stage_of
     from comity.rehearsal.report import Fix, Report, SubsetResult
     from comity.rehearsal.trace import Trace, replay
 
 __all__ = [
+    "Branching",
     "Fix",
     "Options",
     "Report",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Branching": "code_replay",
     "Fix": "report",
     "Options": "rehearsing",
     "Report": "report",

@@ -41,12 +41,13 @@ class Act(NamedTuple):
 
 
 class Label(NamedTuple):
-    """What a move is: its kind, the act that it is of, the fault in it, what refused it."""
+    """What a move is: its kind, the act that it is of, the fault in it, what refused it, the places that were read."""
 
     kind: StepKind
     act: Act | None = None
     fault: str = ""
     rule: str = ""
+    places: tuple[int, ...] = ()
 
 
 class Move(NamedTuple):

@@ -14,7 +14,7 @@ from comity.rehearsal.bounded import Bounded, look_further
 from comity.rehearsal.coverage import Counting
 from comity.rehearsal.cycles import lasso, starving
 from comity.rehearsal.fixes import remedies
-from comity.rehearsal.make import made_agent
+from comity.rehearsal.make import agent_maker
 from comity.rehearsal.minimal import Examination, Examined
 from comity.rehearsal.report import Fix, Outcome, Report, Starving
 from comity.rehearsal.search import Searched, Watch, search, unwatched
@@ -52,7 +52,7 @@ def stage_of(document: WorldDocument, options: Options = Options(), extra: Seque
         UsageError: it cannot be rehearsed.
     """
     settings = settings_of(document, coordinated=options.coordinated)
-    return Stage(document, settings, make_agent=made_agent, admitter=options.admitter, extra=extra)
+    return Stage(document, settings, make_agent=agent_maker(options.folder), admitter=options.admitter, extra=extra)
 
 
 def rehearse(document: WorldDocument, options: Options = Options()) -> Report:

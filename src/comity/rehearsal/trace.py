@@ -158,6 +158,8 @@ def _step(stage: Stage, team: Team, taken: Taken, before: Shared, after: Shared)
     reads: dict[str, FieldValue] = {}
     if label.kind == "think" and isinstance(process, RuleAgent):
         reads = process.seen(before.values)
+    elif label.kind == "think":
+        reads = {stage.model.fields[place]: before.values[place] for place in label.places}
     act = label.act
     return TraceStep(
         team.names[taken.by],

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 from comity.coordination.document import WorldDocument
 from comity.rehearsal import Options, stage_of
+from comity.rehearsal.admitter import InvariantAdmitter
 from comity.rehearsal.promela import promela
 from comity.rehearsal.search import search
 from unit.rehearsal.worlds import numbers, random_worlds, scenario
@@ -66,7 +67,7 @@ def test_a_scenario_has_as_many_states_in_spin(name: str, *, is_coordinated: boo
     document = scenario(name)
     enforced = {key: msgspec.structs.replace(item, mode="enforce") for key, item in document.invariants.items()}
     document = msgspec.structs.replace(document, invariants=enforced)
-    options = Options(coordinated=is_coordinated)
+    options = Options(coordinated=is_coordinated, admitter=InvariantAdmitter)
     assert spin_states(exported(document, options), tmp_path) == our_states(document, options)
 
 
@@ -96,7 +97,7 @@ def test_premises_dependencies_windows_and_generations_mean_the_same(tmp_path: P
     plain = msgspec.to_builtins(document)
     plain["invariants"]["often"] = limit
     world = msgspec.convert(plain, WorldDocument)
-    for options in (Options(), Options(coordinated=True)):
+    for options in (Options(), Options(coordinated=True, admitter=InvariantAdmitter)):
         assert spin_states(exported(world, options), tmp_path) == our_states(world, options)
 
 

@@ -9,13 +9,13 @@ import msgspec
 
 from comity.coordination.document import WorldDocument
 from comity.core.errors import UsageError
-from comity.rehearsal.admitter import InvariantAdmitter
 from comity.rehearsal.bounded import Bounded, look_further
 from comity.rehearsal.coverage import Counting
 from comity.rehearsal.cycles import lasso, starving
 from comity.rehearsal.fixes import remedies
 from comity.rehearsal.make import agent_maker
 from comity.rehearsal.minimal import Examination, Examined
+from comity.rehearsal.production import ProductionAdmitter
 from comity.rehearsal.report import Fix, Outcome, Report, Starving
 from comity.rehearsal.search import Searched, Watch, search, unwatched
 from comity.rehearsal.stage import AdmitterOf, Stage, settings_of, with_fields
@@ -42,7 +42,7 @@ class Options:
     watch: Watch = unwatched
     has_fixes: bool = True
     folder: str = "."
-    admitter: AdmitterOf = InvariantAdmitter
+    admitter: AdmitterOf = ProductionAdmitter
 
 
 def stage_of(document: WorldDocument, options: Options = Options(), extra: Sequence[str] = ()) -> Stage:

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from comity.coordination.document import AgentSection, WorldDocument
 from comity.core.errors import UsageError
-from comity.rehearsal.admitter import InvariantAdmitter
 from comity.rehearsal.device import Device, Settings
 from comity.rehearsal.model import Model, UnknownField
 from comity.rehearsal.process import Admitter, Footprint, Process
@@ -43,7 +42,7 @@ class Stage:
         settings: Settings,
         *,
         make_agent: MakeAgent,
-        admitter: AdmitterOf = InvariantAdmitter,
+        admitter: AdmitterOf,
         extra: Iterable[str] = (),
     ) -> None:
         """Compile.

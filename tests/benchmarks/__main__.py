@@ -13,7 +13,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from benchmarks import crash, detection, gateway, watchers
+from benchmarks import crash, detection, gateway, rehearsal, watchers
 from benchmarks.machine import machine_facts, probe_fsync
 from benchmarks.peer import Peer, Unavailable
 from benchmarks.registry import all_systems, our_systems
@@ -25,7 +25,8 @@ CRASH = "crash"
 WATCHERS = "watchers"
 GATEWAY = "gateway"
 DETECTION = "detection"
-OF_OURS = {WATCHERS, GATEWAY, DETECTION}
+REHEARSAL = "rehearsal"
+OF_OURS = {WATCHERS, GATEWAY, DETECTION, REHEARSAL}
 FULL = (
     Workload("W1", "one task of 200 steps", {"steps": 200}, 5),
     Workload("W2", "1,000 tasks of 5 steps at once", {"tasks": 1000, "steps": 5}, 3),
@@ -75,7 +76,7 @@ def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Repo
     if CRASH in options.only:
         report.crashes(crashes, reasons)
     watched, passed = _watchers(options, folder, report), _gateway(options, folder, report)
-    detected = _detection(options, report)
+    detected, explored = _detection(options, report), _rehearsal(options, report)
     for name, reason in left_out.items():
         report.say(f"left out: {name}: {reason}")
     after = probe_fsync(folder)
@@ -90,6 +91,7 @@ def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Repo
         "watchers": asdict(watched) if watched else None,
         "gateway": asdict(passed) if passed else None,
         "detection": asdict(detected) if detected else None,
+        "rehearsal": asdict(explored) if explored else None,
         "crashes": {name: [asdict(one) | {"verdict": one.verdict} for one in seen] for name, seen in crashes.items()},
     }
 
@@ -166,8 +168,18 @@ def _detection(options: argparse.Namespace, report: Report) -> detection.Detecti
     return found
 
 
+def _rehearsal(options: argparse.Namespace, report: Report) -> rehearsal.RehearsalFigures | None:
+    """Explore a model beside SPIN."""
+    if REHEARSAL not in options.only:
+        return None
+    found = rehearsal.observe(is_quick=options.quick)
+    for line in found.lines():
+        report.say(line)
+    return found
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    kinds = [workload.name for workload in FULL] + [CRASH, WATCHERS, GATEWAY, DETECTION]
+    kinds = [workload.name for workload in FULL] + [CRASH, WATCHERS, GATEWAY, DETECTION, REHEARSAL]
     known = {system.name: system for system in all_systems()}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default=",".join(kinds), help=f"of {', '.join(kinds)}")

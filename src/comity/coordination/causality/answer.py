@@ -36,7 +36,7 @@ How = Literal[
     "declared",  # the world file says that one field follows another
     "bounds",  # the field stands in this invariant
 ]
-OddWhy = Literal["backwards", "circle", "two_writers", "crowded"]
+OddWhy = Literal["backwards", "circle", "two_writers"]
 PRINCIPALS = ("agent", "person", "operator")
 
 
@@ -88,7 +88,7 @@ class Odd(msgspec.Struct, frozen=True, omit_defaults=True):
     """A recorded edge that cannot be: kept apart from the map, and told.
 
     *backwards*: its cause is later than its effect. *circle*: at one and the same moment its ends caused each other.
-    *two_writers*: another call wrote the same version before. *crowded*: too much at one moment to tell.
+    *two_writers*: another call wrote the same version before.
     """
 
     cause: str

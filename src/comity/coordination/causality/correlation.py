@@ -30,21 +30,24 @@ class Guess(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class GuessLimits(msgspec.Struct, frozen=True):
-    """When two fields are guessed to be coupled, and how many are watched."""
+    """When two fields are guessed to be coupled, and how many are watched.
+
+    A further field takes the place of one that was not told of for `quiet_buckets`; else it is not watched.
+    """
 
     bucket_s: float = 10.0
     lags_max: int = 6
     together_min: int = 12
     correlation_min: float = 0.8
-    fields_max: int = 64
-    pairs_max: int = 4_096
+    fields_max: int = 40
+    quiet_buckets: int = 360
+    pairs_max: int = 30_000
 
 
 class _Series(msgspec.Struct):
     start: int
     value: float
-    bucket: int
-    steps: dict[int, float] = {}
+    last: int
     total: float = 0.0
     squares: float = 0.0
 
@@ -58,9 +61,9 @@ class _Pair(msgspec.Struct):
 
 
 class Correlation:
-    """The estimator: fed with events, it keeps sums alone. A value older than its bucket's is passed over.
+    """The estimator: fed with events, it keeps sums alone. A value older than the open bucket is passed over.
 
-    Cost: for each step of a field, `lags_max` looks at each field that is watched; memory is bounded by its limits.
+    Cost: constant for a value; when a bucket closes, one product for each pair of fields that moved in it or lately.
     """
 
     def __init__(self, limits: GuessLimits) -> None:
@@ -69,7 +72,10 @@ class Correlation:
         self._bucket_us = max(1, int(limits.bucket_s * 1_000_000))
         self._series: dict[str, _Series] = {}
         self._pairs: dict[tuple[str, str, int], _Pair] = {}
-        self._now = 0
+        self._steps: dict[int, dict[str, float]] = {}
+        self._now = -1
+        self._looked = -1
+        self._guesses: tuple[Guess, ...] | None = None
 
     def feed(self, event: WorldEvent) -> None:
         """Take the numbers that an event tells of."""
@@ -80,9 +86,11 @@ class Correlation:
                 self._told(change.field, event.at_us, change.after)
 
     def guesses(self) -> tuple[Guess, ...]:
-        """Return the pairs above the thresholds, each at its best lag, the strongest first."""
+        """Return the pairs above the thresholds in the closed buckets, each at its best lag, the strongest first."""
+        if self._guesses is not None:
+            return self._guesses
         best: dict[tuple[str, str], Guess] = {}
-        for source, target, lag in sorted(self._pairs):
+        for source, target, lag in sorted(key for key, pair in self._pairs.items() if self._is_enough(pair)):
             guess = self._guess(source, target, lag)
             if guess is None:
                 continue
@@ -90,74 +98,85 @@ class Correlation:
             known = best.get(key)
             if known is None or abs(guess.correlation) > abs(known.correlation) + 1e-9:
                 best[key] = guess
-        return tuple(sorted(best.values(), key=lambda it: (-abs(it.correlation), it.source, it.target)))
+        self._guesses = tuple(sorted(best.values(), key=lambda it: (-abs(it.correlation), it.source, it.target)))
+        return self._guesses
 
     def _told(self, field: str, at_us: int, value: FieldValue) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             return
         bucket = at_us // self._bucket_us
+        if bucket < self._now:
+            return
+        if bucket > self._now:
+            self._close()
+            self._now = bucket
         series = self._series.get(field)
         if series is None:
-            self._make_room()
-            self._series[field] = _Series(start=bucket, value=float(value), bucket=bucket)
+            if len(self._series) >= self.limits.fields_max and not self._makes_room():
+                return
+            self._series[field] = _Series(start=bucket, value=float(value), last=bucket)
             return
-        if bucket < series.bucket:
-            return
-        self._now = max(self._now, bucket)
         step = float(value) - series.value
-        series.value = float(value)
+        series.value, series.last = float(value), bucket
         if step:
-            self._stepped(field, series, bucket, step)
-        series.bucket = bucket
+            steps = self._steps.setdefault(bucket, {})
+            steps[field] = steps.get(field, 0.0) + step
 
-    def _stepped(self, field: str, series: _Series, bucket: int, step: float) -> None:
-        """Add a step to its bucket; products with steps of others are moved by what it adds."""
-        before = series.steps.get(bucket, 0.0)
-        series.steps[bucket] = before + step
-        series.total += step
-        series.squares += (before + step) ** 2 - before**2
-        for old in [known for known in series.steps if known < bucket - 2 * self.limits.lags_max]:
-            del series.steps[old]
-        for other, others in self._series.items():
-            if other == field:
-                continue
-            for lag in range(self.limits.lags_max + 1):
-                led = others.steps.get(bucket - lag)
-                if led is not None:
-                    source, target = (other, field) if lag or other < field else (field, other)
-                    self._add(source, target, lag, step * led, is_first=not before)
-                followed = others.steps.get(bucket + lag) if lag else None
-                if followed is not None:
-                    self._add(field, other, lag, step * followed, is_first=not before)
+    def _close(self) -> None:
+        """Add the steps of the open bucket to the sums: with those of the same bucket, and of the ones before."""
+        steps = self._steps.get(self._now, {})
+        for field, step in steps.items():
+            series = self._series[field]
+            series.total += step
+            series.squares += step * step
+        for lag in range(self.limits.lags_max + 1) if steps else ():
+            for source, led in self._steps.get(self._now - lag, {}).items():
+                for target, step in steps.items():
+                    if source < target or (lag and source != target):
+                        self._add(source, target, lag, led * step)
+        for old in [bucket for bucket in self._steps if bucket <= self._now - self.limits.lags_max]:
+            del self._steps[old]
+        self._guesses = None
 
-    def _add(self, source: str, target: str, lag: int, product: float, *, is_first: bool) -> None:
+    def _add(self, source: str, target: str, lag: int, product: float) -> None:
         pair = self._pairs.get((source, target, lag))
         if pair is None:
             if len(self._pairs) >= self.limits.pairs_max:
                 return
-            one, two = self._series[source], self._series[target]
-            pair = self._pairs[source, target, lag] = _Pair(start=max(one.start, two.start))
-        pair.together += is_first
+            start = max(self._series[source].start, self._series[target].start)
+            pair = self._pairs[source, target, lag] = _Pair(start)
+        pair.together += 1
         pair.product += product
+
+    def _is_enough(self, pair: _Pair) -> bool:
+        return pair.together >= self.limits.together_min
 
     def _guess(self, source: str, target: str, lag: int) -> Guess | None:
         pair, one, two = self._pairs[source, target, lag], self._series[source], self._series[target]
-        buckets = self._now - pair.start + 1 - lag
-        if pair.together < self.limits.together_min or buckets < self.limits.together_min:
+        buckets = self._now - pair.start - lag
+        if buckets < self.limits.together_min:
             return None
         spread = (one.squares - one.total**2 / buckets) * (two.squares - two.total**2 / buckets)
-        if spread <= 0.0:
+        if not 0.0 < spread < math.inf:
             return None
         correlation = (pair.product - one.total * two.total / buckets) / math.sqrt(spread)
-        if abs(correlation) < self.limits.correlation_min:
+        if not abs(correlation) >= self.limits.correlation_min:
             return None
         bounded = round(max(-1.0, min(1.0, correlation)), 6)
         return Guess(source, target, lag * self.limits.bucket_s, bounded, pair.together, buckets)
 
-    def _make_room(self) -> None:
-        if len(self._series) < self.limits.fields_max:
-            return
-        oldest = min(self._series, key=lambda name: (self._series[name].bucket, name))
+    def _makes_room(self) -> bool:
+        """Forget the field that was told of longest ago, if that is long; looked for once in a bucket."""
+        if self._looked == self._now:
+            return False
+        self._looked = self._now
+        oldest = min(self._series, key=lambda name: (self._series[name].last, name))
+        if self._series[oldest].last > self._now - self.limits.quiet_buckets:
+            return False
         del self._series[oldest]
         for key in [key for key in self._pairs if oldest in key[:2]]:
             del self._pairs[key]
+        for steps in self._steps.values():
+            steps.pop(oldest, None)
+        self._guesses = None
+        return True

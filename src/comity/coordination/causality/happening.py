@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from comity.coordination.causality.answer import How, MapNode, NodeKind, node_id
+from comity.coordination.causality.answer import How, MapNode, NodeKind
 from comity.journal.world import Change, FieldValue, Read
 
 
@@ -22,6 +22,7 @@ class Happening(msgspec.Struct):
     `at_us` is when a call was let through, of others (and calls that were not) the earliest mention.
     """
 
+    id: str
     kind: NodeKind
     name: str
     at_us: int
@@ -38,11 +39,6 @@ class Happening(msgspec.Struct):
     changes: dict[str, Change] = {}
     reads: dict[str, Read] = {}
     named: dict[Named, None] = {}
-
-    @property
-    def id(self) -> str:
-        """The node's id."""
-        return node_id(self.kind, self.name)
 
     def node(self) -> MapNode:
         """Return it as a node of an answer."""

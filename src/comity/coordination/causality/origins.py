@@ -7,17 +7,17 @@ of a circle within one moment. So what is left has no circles, in whatever order
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 
 from comity.coordination.causality.answer import How, MapEdge, Missing, Odd, OddWhy, is_principal, node_id
 from comity.coordination.causality.happening import Happening
+from comity.coordination.causality.moments import circles
 from comity.coordination.causality.recorded import Recorded
 
 ANSWERS_MAX = 4
 """A call is joined with this many of the latest answers that its task had got."""
-MOMENT_MAX = 512
-"""At most so many happenings of one moment are searched for a circle; beyond, the edge is odd (`crowded`)."""
 
 
 class Origins(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class _Reference(msgspec.Struct, frozen=True):
 def origins(recorded: Recorded, happening: Happening) -> Origins:
     """Return what made a happening happen, one hop back.
 
-    Cost: linear in what it reads and names, and in what else it hangs on at the very same moment.
+    Cost: linear in what it reads and names; the first time after an event also in all that shares its moment.
     """
     edges: dict[tuple[str, How], MapEdge] = {}
     missing: list[Missing] = []
@@ -114,18 +114,29 @@ def _fault(recorded: Recorded, cause: Happening, effect: Happening) -> OddWhy | 
         return "backwards" if cause.at_us > effect.at_us else None
     if cause is effect:
         return "circle"
-    waiting, seen = [cause], {cause.id}
-    while waiting:
-        for reference in _references(recorded, waiting.pop()):
-            before = reference.cause
-            if before is effect:
-                return "circle"
-            if before is not None and before.at_us == effect.at_us and before.id not in seen:
-                if len(seen) >= MOMENT_MAX:
-                    return "crowded"
-                seen.add(before.id)
-                waiting.append(before)
-    return None
+    if recorded.circles is None:
+        recorded.circles = _circles(recorded)
+    own = recorded.circles.get(effect.id)
+    return "circle" if own is not None and own == recorded.circles.get(cause.id) else None
+
+
+def _circles(recorded: Recorded) -> dict[str, tuple[int, int]]:
+    """Return the members of all circles: each with its moment, and the number of the circle there."""
+    moments: dict[int, list[str]] = {}
+    for key, it in recorded.happenings.items():
+        moments.setdefault(it.at_us, []).append(key)
+    found: dict[str, tuple[int, int]] = {}
+    for at_us, names in moments.items():
+        if len(names) > 1:
+            for name, number in circles(names, partial(_causes_at_once, recorded)).items():
+                found[name] = (at_us, number)
+    return found
+
+
+def _causes_at_once(recorded: Recorded, name: str) -> list[str]:
+    it = recorded.happenings[name]
+    causes = (reference.cause for reference in _references(recorded, it))
+    return [cause.id for cause in causes if cause is not None and cause.at_us == it.at_us]
 
 
 def _second_writers(recorded: Recorded, it: Happening) -> Iterator[Odd]:

@@ -53,6 +53,8 @@ class MapStatistics(msgspec.Struct):
 class Recorded:
     """The store of the map: `take` an event, look a happening up by id, and see who touched which version.
 
+    `circles` are those within one moment, once somebody (`origins`) worked them out since the last event.
+
     Cost: constant for each change and read of an event; eviction is amortised.
     """
 
@@ -68,6 +70,7 @@ class Recorded:
         self.readers: dict[str, dict[str, None]] = {}
         self.answers: dict[str, dict[str, None]] = {}
         self.pairs: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self.circles: dict[str, tuple[int, int]] | None = None
         self._swept_us = 0
 
     def take(self, event: WorldEvent | Linked) -> bool:
@@ -76,6 +79,7 @@ class Recorded:
         self.tally.taken += is_new
         self.newest_us = max(self.newest_us, event.at_us)
         self._evict()
+        self.circles = None
         return is_new
 
     def find(self, name: str) -> Happening | None:
@@ -227,7 +231,8 @@ class Recorded:
 
     def _happening(self, kind: NodeKind, name: str, at_us: int) -> tuple[Happening | None, bool]:
         """Return the happening, made where it is new; None where its time has left the map."""
-        found = self.happenings.get(node_id(kind, name))
+        key = node_id(kind, name)
+        found = self.happenings.get(key)
         if found is not None:
             found.at_us = found.at_us if found.is_acted else min(found.at_us, at_us)
             found.last_us = max(found.last_us, at_us)
@@ -235,8 +240,7 @@ class Recorded:
         if at_us <= self.floor_us:
             self.tally.late += 1
             return None, False
-        made = Happening(kind, name, at_us, at_us)
-        self.happenings[made.id] = made
+        made = self.happenings[key] = Happening(key, kind, name, at_us, at_us)
         return made, True
 
     def _made_by(self, made: Happening, principal: str, at_us: int) -> None:

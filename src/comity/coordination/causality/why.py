@@ -13,6 +13,8 @@ from comity.coordination.causality.recorded import Recorded
 
 WHY_DEPTH_MAX = 24
 WHY_NODES_MAX = 200
+WHY_FIELDS_MAX = 24
+"""So many fields of a resource are answered for."""
 
 Leaf = Literal["", "root", "unknown", "left", "shown", "cut"]
 
@@ -72,7 +74,8 @@ class _Search:
             return [self._field(state)]
         below = [known for known in sorted(self.recorded.fields) if known.startswith(f"{name}.")]
         if below:
-            return [self._field(self.recorded.fields[known]) for known in below]
+            self.is_cut |= len(below) > WHY_FIELDS_MAX
+            return [self._field(self.recorded.fields[known]) for known in below[:WHY_FIELDS_MAX]]
         return [self._unknown(Missing(asked, asked, "made", self._absence()))]
 
     def tree(

@@ -26,7 +26,10 @@ Detail = Literal["agents", "calls"]
 
 
 class MapWindow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the window shows, and how much it leaves out. `guesses` are labelled as such and are no edges."""
+    """What the window shows, and how much it leaves out. `guesses` are labelled as such and are no edges.
+
+    `edges_cut` counts edges from what is shown, or could have been, to what is not.
+    """
 
     from_us: int
     until_us: int
@@ -57,7 +60,12 @@ def look(recorded: Recorded, declared: Declared | None, guesses: Sequence[Guess]
     Cost: linear in what the map holds.
     """
     inside = [it for it in recorded.in_order() if it.last_us >= asked.from_us and it.at_us <= asked.until_us]
+    surplus = 0
     if asked.detail == "calls":
+        if not asked.focus:  # only the latest can be shown: no need to look at the causes of the others
+            latest = sorted(inside, key=lambda it: (it.last_us, it.at_us, it.id))[-_limit(asked) :]
+            surplus = len(inside) - len(latest)
+            inside = sorted(latest, key=lambda it: (it.at_us, it.id))
         nodes, edges, missing, odd = _of_calls(recorded, inside)
     else:
         nodes, edges = _of_agents(declared, inside)
@@ -74,7 +82,7 @@ def look(recorded: Recorded, declared: Declared | None, guesses: Sequence[Guess]
         tuple(it for it in guesses if it.source in of_fields and it.target in of_fields),
         tuple(it for it in missing if it.effect in kept),
         tuple(it for it in odd if it.effect in kept),
-        len(nodes) - len(kept),
+        len(nodes) - len(kept) + surplus,
         len(edges) - len(shown),
     )
 
@@ -112,33 +120,30 @@ def _of_calls(
 
 
 def _of_agents(declared: Declared | None, inside: Iterable[Happening]) -> tuple[dict[str, MapNode], list[MapEdge]]:
-    nodes: dict[str, MapNode] = {}
-    edges: dict[tuple[str, str, How], MapEdge] = {}
+    seen: dict[tuple[NodeKind, str], list[Happening]] = {}
+    met: dict[tuple[str, str, How], list[Happening]] = {}
     for call in (it for it in inside if it.is_acted and it.actor):
-        agent = _counted(nodes, "agent", call.actor, call.at_us)
-        for field in dict.fromkeys(change.field for change in call.changes.values()):
-            _joined(edges, agent, _counted(nodes, "field", field, call.at_us), "wrote", call)
-        for field in dict.fromkeys(read.field for read in call.reads.values()):
-            _joined(edges, _counted(nodes, "field", field, call.at_us), agent, "read", call)
+        agent = node_id("agent", call.actor)
+        seen.setdefault(("agent", call.actor), []).append(call)
+        for name in dict.fromkeys(change.field for change in call.changes.values()):
+            seen.setdefault(("field", name), []).append(call)
+            met.setdefault((agent, node_id("field", name), "wrote"), []).append(call)
+        for name in dict.fromkeys(read.field for read in call.reads.values()):
+            seen.setdefault(("field", name), []).append(call)
+            met.setdefault((node_id("field", name), agent, "read"), []).append(call)
+    nodes = {
+        node_id(kind, name): MapNode(
+            node_id(kind, name), kind, name, at_us=calls[0].at_us, until_us=calls[-1].at_us, count=len(calls)
+        )
+        for (kind, name), calls in seen.items()
+    }
+    edges = {
+        ends: MapEdge(*ends, tuple(call.name for call in calls[-EVIDENCE_MAX:]), calls[-1].at_us, len(calls))
+        for ends, calls in met.items()
+    }
     if declared is not None:
         _declared(declared, nodes, edges)
     return nodes, list(edges.values())
-
-
-def _counted(nodes: dict[str, MapNode], kind: NodeKind, name: str, at_us: int) -> str:
-    key = node_id(kind, name)
-    known = nodes.get(key)
-    if known is None:
-        nodes[key] = MapNode(key, kind, name, at_us, at_us)
-    else:
-        nodes[key] = msgspec.structs.replace(known, until_us=max(known.until_us, at_us), count=known.count + 1)
-    return key
-
-
-def _joined(edges: dict[tuple[str, str, How], MapEdge], cause: str, effect: str, how: How, call: Happening) -> None:
-    known = edges.get((cause, effect, how))
-    evidence = (*known.evidence, call.name)[-EVIDENCE_MAX:] if known else (call.name,)
-    edges[cause, effect, how] = MapEdge(cause, effect, how, evidence, call.at_us, known.count + 1 if known else 1)
 
 
 def _declared(declared: Declared, nodes: dict[str, MapNode], edges: dict[tuple[str, str, How], MapEdge]) -> None:
@@ -158,14 +163,17 @@ def _declared(declared: Declared, nodes: dict[str, MapNode], edges: dict[tuple[s
 
 def _kept(nodes: dict[str, MapNode], edges: Sequence[MapEdge], asked: Look, focus: str) -> set[str]:
     """Return the ids to show: those nearest to the focus, else the busiest (agents) or the latest (calls)."""
-    limit = max(0, min(asked.limit, WINDOW_NODES_MAX))
     distance = _distances(edges, focus, asked.hops) if focus else dict.fromkeys(nodes, 0)
     by_weight: Callable[[str], tuple[int, int, int, str]] = (
         (lambda key: (distance[key], -nodes[key].until_us, -nodes[key].at_us, key))
         if asked.detail == "calls"
         else (lambda key: (distance[key], -nodes[key].count, -nodes[key].until_us, key))
     )
-    return set(sorted((key for key in nodes if key in distance), key=by_weight)[:limit])
+    return set(sorted((key for key in nodes if key in distance), key=by_weight)[: _limit(asked)])
+
+
+def _limit(asked: Look) -> int:
+    return max(1, min(asked.limit, WINDOW_NODES_MAX))
 
 
 def _distances(edges: Sequence[MapEdge], focus: str, hops: int) -> dict[str, int]:

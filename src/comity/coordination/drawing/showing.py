@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from comity.coordination.causality.answer import How, MapEdge, MapNode, NodeKind, node_id
-from comity.coordination.causality.loops import AgentLoop, AgentLoops
+from comity.coordination.causality.loop import AgentLoop, AgentLoops
 from comity.coordination.causality.reach import Reached, WouldTouch
 from comity.coordination.causality.why import Because, Why
 from comity.coordination.causality.window import MapWindow
@@ -152,7 +152,10 @@ def _arrows_of(loops: tuple[AgentLoop, ...]) -> dict[tuple[str, str], tuple[int,
 
 
 def _told(number: int, loop: AgentLoop) -> str:
-    steps = [f"{hop.agent} → {', '.join(hop.fields)}" for hop in loop.hops]
+    steps = []
+    for hop in loop.hops:
+        seen = f" (seen as {', '.join(hop.seen_as)})" if hop.seen_as != hop.fields else ""
+        steps.append(f"{hop.agent} → {', '.join(hop.fields)}{seen}")
     return f"Loop {number} ({loop.ground}): {' → '.join([*steps, loop.hops[0].agent])}."
 
 

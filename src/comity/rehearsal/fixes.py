@@ -18,6 +18,7 @@ from comity.core.errors import UsageError
 from comity.core.expression import ExpressionError, parse
 from comity.rehearsal.cycles import attained, lasso
 from comity.rehearsal.device import Settings
+from comity.rehearsal.markdown import named
 from comity.rehearsal.model import UnknownField
 from comity.rehearsal.patch import Edit, edited, patch_text
 from comity.rehearsal.report import Fix
@@ -127,7 +128,7 @@ def _candidates(document: WorldDocument, stage: Stage, trace: Trace, found: Sequ
     yield Candidate(
         "claim",
         "claim what the rule speaks of, from the thought to the act",
-        f'each of {", ".join(f"`{name}`" for name in agents)} takes `ctx.claim(…, mode="exclusive")` over {scope} and '
+        f'each of {named(tuple(agents))} takes `ctx.claim(…, mode="exclusive")` over {scope} and '
         "what an invariant ties to it before it reads, and lets go when it has acted",
         len(agents) + len(touched),
         claims=True,
@@ -136,7 +137,7 @@ def _candidates(document: WorldDocument, stage: Stage, trace: Trace, found: Sequ
         yield Candidate(
             "order",
             "let agents act in turn",
-            f"nobody acts before those who come first have nothing to do: {' → '.join(agents)}",
+            f"nobody acts before those who come first have nothing to do: {named(tuple(agents)).replace(', ', ' → ')}",
             len(agents) + len(touched) + 1,
             ordered=True,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 from comity.rehearsal.diagram import diagram
-from comity.rehearsal.markdown import effect, headline, said
+from comity.rehearsal.markdown import effect, headline, named, said
 from comity.rehearsal.report import Report
 
 _STYLE = """
@@ -78,7 +78,7 @@ def _subsets(report: Report) -> Iterator[str]:
     yield "<h2>Sets of agents</h2>"
     rows = (
         (
-            escape(", ".join(item.agents)) or "<span class='soft'>surroundings alone</span>",
+            escape(named(item.agents)) or "<span class='soft'>surroundings alone</span>",
             f"<span class='{'good' if item.outcome == 'safe' else 'bad'}'>{item.outcome}</span>",
             f"{item.states:,}",
         )

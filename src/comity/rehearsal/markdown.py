@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from comity.rehearsal.report import Fix, Report
 from comity.rehearsal.trace import Trace, TraceStep
 
+NAMES_SHOWN = 6
 SUBSETS_SHOWN = 12
 FIXES_SHOWN = 8
 
@@ -32,10 +33,19 @@ def headline(report: Report) -> str:
 
 def together(agents: tuple[str, ...]) -> str:
     """Return names as one phrase."""
+    if len(agents) > NAMES_SHOWN:
+        return f"`{agents[0]}` … `{agents[-1]}` ({len(agents)} agents) together"
     shown = [f"`{name}`" for name in agents]
     if len(shown) == 1:
         return f"{shown[0]} alone"
     return f"{', '.join(shown[:-1])} and {shown[-1]} together" if shown else "nobody"
+
+
+def named(agents: tuple[str, ...]) -> str:
+    """Return names with commas, the many in short."""
+    if len(agents) > NAMES_SHOWN:
+        return f"{agents[0]} … {agents[-1]} ({len(agents)})"
+    return ", ".join(agents)
 
 
 def _lines(report: Report, path: str) -> Iterator[str]:
@@ -109,7 +119,7 @@ def _subsets(report: Report) -> Iterator[str]:
     smaller = [item for item in report.subsets if item.agents != report.minimal_agents and item.outcome != "violated"]
     if report.outcome == "violated" and report.minimal_agents and smaller:
         proven = "each proper subset of them is safe" if report.is_minimal else "fewer of them were not all explored"
-        yield f"## Minimal set: {', '.join(report.minimal_agents)}"
+        yield f"## Minimal set: {named(report.minimal_agents)}"
         yield ""
         yield f"None can be left out: {proven}."
         yield ""
@@ -117,7 +127,7 @@ def _subsets(report: Report) -> Iterator[str]:
         yield "| agents | outcome | states | |"
         yield "|---|---|---:|---|"
         for item in report.subsets[-SUBSETS_SHOWN:]:
-            who = ", ".join(item.agents) or "(surroundings alone)"
+            who = named(item.agents) or "(surroundings alone)"
             how = "up to the first" if item.outcome == "violated" else "all" if item.is_exhaustive else "as far as seen"
             yield f"| {who} | {item.outcome} | {item.states:,} | {how} |"
         if len(report.subsets) > SUBSETS_SHOWN:

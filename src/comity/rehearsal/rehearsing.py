@@ -21,6 +21,10 @@ from comity.rehearsal.search import Searched, Watch, search, unwatched
 from comity.rehearsal.stage import AdmitterOf, Stage, settings_of, with_fields
 from comity.rehearsal.trace import Trace, trace_of, traced
 
+FIX_STATES_MIN = 20_000
+FIX_GROWTH_MAX = 4
+"""A remedy is explored up to so many times the states of the original; one that needs more is not shown to be safe."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -176,14 +180,16 @@ class _Rehearsal:
         states, bad = sum(len(item.parents) for item in found), sum(len(item.bad) for item in found)
         if not self._options.has_fixes:
             return states, bad, ()
-        fixes = remedies(self._document, self._stage, found, trace, self._try(watch))
+        fixes = remedies(self._document, self._stage, found, trace, self._try(watch, states))
         return states, bad, fixes
 
-    def _try(self, watch: Watch) -> Callable[[Stage], list[Searched]]:
+    def _try(self, watch: Watch, states: int) -> Callable[[Stage], list[Searched]]:
+        states_max = min(self._states_max, max(FIX_STATES_MIN, states * FIX_GROWTH_MAX))
+
         def explore(stage: Stage) -> list[Searched]:
             names = [name for name in self._names if name in stage.agents]
             return [
-                search(stage.team(group), states_max=self._states_max, is_first_enough=False, watch=watch)
+                search(stage.team(group), states_max=states_max, is_first_enough=False, watch=watch)
                 for group in stage.groups(names)
             ]
 

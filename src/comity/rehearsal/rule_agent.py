@@ -16,6 +16,8 @@ from comity.rehearsal.process import Act, Footprint, Label, Move
 from comity.rehearsal.space import Held, Shared, Space
 
 View = tuple[FieldValue, ...]
+NOWHERE = -1
+"""The place that stands for an act which touches nothing: who holds it is busy. Who holds no place has no acts left."""
 
 
 class Local(NamedTuple):
@@ -136,13 +138,16 @@ class RuleAgent:
     def _claimed(self, act: Act) -> frozenset[int]:
         """Return what it touches, with all that an invariant ties to it."""
         tied = (check.fields for check in self._model.checks if check.fields & act.places)
-        return act.places.union(*tied)
+        return act.places.union(*tied) or frozenset({NOWHERE})
 
     def _is_held_back(self, state: Shared, act: Act) -> bool:
         if self._settings.claims:
             return any(item.places & act.places for item in state.held)
         if self._settings.ordered:
-            return bool(state.held) or any(other.wants(state.values) is not None for other in self.earlier)
+            spent = {item.owner for item in state.held if not item.places}
+            others = (other for other in self.earlier if other.number not in spent)
+            is_somebody_busy = any(item.places for item in state.held)
+            return is_somebody_busy or any(other.wants(state.values) is not None for other in others)
         return False
 
     def _decide(self, view: View) -> Act | None:
@@ -169,7 +174,10 @@ class RuleAgent:
         if self._settings.holds_claims:
             state = state._replace(held=tuple(item for item in state.held if item.owner != self.number))
         made = []
-        for after, happened, label in self._device.perform(state, here.act, self.name, self.number):
+        for performed, happened, label in self._device.perform(state, here.act, self.name, self.number):
+            after = performed
+            if self._settings.ordered and happened and here.left == 1:
+                after = after._replace(held=tuple(sorted((*after.held, Held(self.number, frozenset())), key=_by_owner)))
             made.append(Move(self._space.number(after), self._number(done if happened else idle), label))
         return made
 

@@ -51,8 +51,7 @@ class IndirectConflict:
     def __init__(self, surroundings: Surroundings, parameters: IndirectConflictParameters | None = None) -> None:
         self._surroundings = surroundings
         self._with = parameters or IndirectConflictParameters()
-        self._values: dict[str, FieldValue] = {}
-        self._known: Recent[str, None] = Recent()
+        self._values: Recent[str, FieldValue] = Recent()
         self._ties: Recent[str, deque[_Step]] = Recent()
         self._calls: Recent[str, tuple[str, ...]] = Recent()
         self._latch: Latch[str] = Latch(self._with.quiet_s)
@@ -60,7 +59,7 @@ class IndirectConflict:
     def feed(self, event: WorldEvent) -> Sequence[Alarm]:
         """Take the next event."""
         if isinstance(event, Seen):
-            self._believe(event.field, event.value)
+            self._values.put(event.field, event.value)
         elif isinstance(event, Settled):
             self._settle(event)
         elif isinstance(event, Acted):
@@ -76,12 +75,6 @@ class IndirectConflict:
                     if self._latch.would_begin(tie, act.at_us):
                         return alarm
         return None
-
-    def _believe(self, field: str, value: FieldValue) -> None:
-        self._values[field] = value
-        self._known.put(field, None)
-        if len(self._values) > len(self._known):
-            self._values = {name: self._values[name] for name in self._known}
 
     def _settle(self, event: Settled) -> None:
         """Forget what did not happen."""
@@ -105,7 +98,7 @@ class IndirectConflict:
             alarms += found[:1]
             ties += self._note(act, change, place)
             if goal_of(change) is not None:
-                self._believe(change.field, goal_of(change))
+                self._values.put(change.field, goal_of(change))
         self._calls.put(act.call, tuple(ties))
         return alarms
 
@@ -177,7 +170,7 @@ class IndirectConflict:
         return needed
 
     def _holds(self, invariant: str, changed: dict[str, FieldValue]) -> bool | None:
-        return self._surroundings.holds(invariant, ChainMap(changed, self._values))
+        return self._surroundings.holds(invariant, ChainMap(changed, self._values.view()))
 
     def _alarm(self, tie: str, act: Acted, change: Change, steps: list[_Step]) -> Alarm:
         actors = sorted({act.actor, *(step.actor for step in steps)})

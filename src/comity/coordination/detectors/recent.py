@@ -57,6 +57,10 @@ class Recent(Generic[K, V]):
         """Forget it; return what it was."""
         return self._values.pop(key, None)
 
+    def view(self) -> OrderedDict[K, V]:
+        """Return the mapping itself, to read from."""
+        return self._values
+
     def values(self) -> Iterator[V]:
         """Return the values that are kept, oldest first."""
         return iter(self._values.values())

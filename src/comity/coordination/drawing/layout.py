@@ -14,6 +14,7 @@ from comity.coordination.drawing.curves import Curve, Rectangle, curve_of, level
 from comity.coordination.drawing.diagram import Arrow, Box, Diagram, loops_said, plain
 from comity.coordination.drawing.measure import fitted, width_of
 from comity.coordination.drawing.ranks import Column, Slot, ordered, ranked
+from comity.coordination.drawing.room import Passing, Taken
 
 LABEL_SIZE, KIND_SIZE, DETAIL_SIZE, ARROW_SIZE = 13.0, 10.0, 11.0, 11.0
 BOX_WIDTH_MIN, BOX_WIDTH_MAX = 96.0, 300.0
@@ -254,8 +255,7 @@ def _labelled(
 
     AgentLoops are labelled first; where there are more than `LABELS_MAX` arrows, only they and guesses are.
     """
-    taken: list[Rectangle] = [place.grown(5) for place in places]
-    passing = _Passing(curves)
+    taken, passing = Taken(place.grown(5) for place in places), Passing(curves)
     found: dict[int, Rectangle | None] = {}
     for number in sorted(range(len(arrows)), key=lambda number: (not arrows[number].loops, number)):
         arrow, label = arrows[number], labels[number]
@@ -263,22 +263,20 @@ def _labelled(
             spot = _spot(number, curves[number], (width_of(label, ARROW_SIZE) + 6, ARROW_SIZE + 6), taken, passing)
             if spot is not None:
                 found[number] = spot
-                taken.append(spot.grown(2))
+                taken.add(spot.grown(2))
     return tuple(
         Flow(arrow, curve, label, found.get(number))
         for number, (arrow, curve, label) in enumerate(zip(arrows, curves, labels, strict=True))
     )
 
 
-def _spot(
-    number: int, curve: Curve, size: tuple[float, float], taken: Sequence[Rectangle], passing: _Passing
-) -> Rectangle | None:
+def _spot(number: int, curve: Curve, size: tuple[float, float], taken: Taken, passing: Passing) -> Rectangle | None:
     width, height = size
     fewest, best = 1_000_000, None
     for x, y in curve.stations():
         left = x + 6 if curve.is_level else x - width / 2
         spot = Rectangle(round(left, 1), round(y - height / 2, 1), round(width, 1), height)
-        if spot.left < 0 or spot.top < 0 or any(spot.meets(other) for other in taken):
+        if spot.left < 0 or spot.top < 0 or taken.meets(spot):
             continue
         count = passing.through(spot, number)
         if count < fewest:
@@ -286,24 +284,3 @@ def _spot(
         if count == 0:
             break
     return best
-
-
-class _Passing:
-    """Which curves pass through a place: points of all curves, by cell."""
-
-    def __init__(self, curves: Sequence[Curve]) -> None:
-        self._cells: dict[tuple[int, int], list[tuple[int, tuple[float, float]]]] = {}
-        for number, curve in enumerate(curves):
-            for point in curve.points:
-                self._cells.setdefault(self._cell(point), []).append((number, point))
-
-    def through(self, spot: Rectangle, own: int) -> int:
-        left, top = self._cell((spot.left, spot.top))
-        right, bottom = self._cell((spot.right, spot.bottom))
-        cells = ((x, y) for x in range(left, right + 1) for y in range(top, bottom + 1))
-        points = (found for cell in cells for found in self._cells.get(cell, ()))
-        return sum(1 for number, point in points if number != own and spot.holds(point))
-
-    @staticmethod
-    def _cell(point: tuple[float, float]) -> tuple[int, int]:
-        return int(point[0] // 48), int(point[1] // 48)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path as File
 from typing import Final
 
 import msgspec
 
 from comity.coordination.document import WorldDocument
-from comity.coordination.loading_check import Flaw, Flaws, check_dependencies, check_kinds, check_resources
+from comity.coordination.loading_check import EnoughFlaws, Flaw, Flaws, check_dependencies, check_kinds, check_resources
 from comity.coordination.loading_check_rehearsal import check_rehearsal
 from comity.coordination.loading_check_rules import check_contracts, check_invariants
 from comity.coordination.loading_check_tools import check_authority, check_detectors, check_readings, check_tools
@@ -110,8 +111,9 @@ def _stands_alone(problem: Problem) -> bool:
 
 def _flaws(document: WorldDocument) -> list[Flaw]:
     flaws = Flaws(document)
-    for look in LOOKS if check_kinds(flaws) else ():
-        look(flaws)
+    with suppress(EnoughFlaws):
+        for look in LOOKS if check_kinds(flaws) else ():
+            look(flaws)
     return flaws.found
 
 

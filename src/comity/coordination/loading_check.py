@@ -16,6 +16,7 @@ from comity.coordination.document import FieldSection, KindSection, WorldDocumen
 from comity.coordination.loading_names import (
     Fields,
     Found,
+    id_fault,
     is_concrete,
     name_fault,
     names_of,
@@ -28,7 +29,7 @@ from comity.coordination.loading_types import Meaning, field_of, judge
 from comity.core.expression import FUNCTIONS, Expression, ExpressionError, parse
 from comity.journal.world import FieldValue
 
-KINDS_MAX: Final = 500
+KINDS_MAX: Final = 200
 """Kinds are templates; each is compared with each."""
 _FIELD: Final = re.compile(r"[^\W\d][\w-]*")
 _NUMERIC: Final = ("number", "integer")
@@ -39,6 +40,15 @@ _EXAMPLES: Final = {
     "text": "text",
     "set": "a list: `[a, b]`",
 }
+
+
+FLAWS_MAX: Final = 500
+"""With more than this the rest is left for the next time: nobody reads it."""
+DEPENDENCIES_MAX: Final = 1_000
+
+
+class EnoughFlaws(Exception):
+    """So much is wrong that the rest is not looked at."""
 
 
 class Flaw(msgspec.Struct, frozen=True):
@@ -55,12 +65,19 @@ class Flaws:
     def __init__(self, document: WorldDocument) -> None:
         """Have found nothing yet."""
         self.document = document
-        self.fields = Fields(document.kinds)
+        self.kinds = {name: kind for name, kind in document.kinds.items() if not id_fault(kind.id)[0]}
+        self.fields = Fields(self.kinds)
         self.found: list[Flaw] = []
 
     def tell(self, path: Path, message: str, hint: str = "") -> None:
-        """Keep a flaw."""
+        """Keep a flaw.
+
+        Raises:
+            EnoughFlaws: there are many.
+        """
         self.found.append(Flaw(path, message, hint))
+        if len(self.found) >= FLAWS_MAX:
+            raise EnoughFlaws
 
     def find(self, path: Path, text: str, *, may_be_many: bool = True) -> Found:
         """Return what a field template at `path` speaks of; tell where it is nothing."""
@@ -87,7 +104,8 @@ class Flaws:
             if error.code == "unknown_name" and names is not None:
                 odd = sorted(parse(text).names - {*names})
                 hint = nearest(odd[0], names) or "it may read no names"
-            self.tell(path, error.message, hint)
+            said = error.message if len(error.message) <= 300 else f"{error.message[:100]} … {error.message[-180:]}"
+            self.tell(path, said, hint)
             return None
 
     def judge(
@@ -136,7 +154,7 @@ def check_kinds(flaws: Flaws) -> bool:
         return False
     for name, kind in kinds.items():
         _check_kind(flaws, ("kinds", name), kind)
-    for first, second in overlapping((name, kind.id) for name, kind in kinds.items()):
+    for first, second in overlapping((name, kind.id) for name, kind in flaws.kinds.items()):
         pair = f"`{cut(kinds[second].id)}` and `{cut(kinds[first].id)}` of kind `{cut(first)}`"
         message = f"{pair} may name the same resource"
         flaws.tell(("kinds", second, "id"), message, "let their ids begin with different words")
@@ -145,12 +163,9 @@ def check_kinds(flaws: Flaws) -> bool:
 
 def _check_kind(flaws: Flaws, path: Path, kind: KindSection) -> None:
     parts = re.findall(r"\{([\w.-]+)\}", kind.id)
-    bare = re.sub(r"\{[\w.-]+\}", "x", kind.id)
-    if name_fault(bare):
-        hint = "write `service/{name}`: words, and `{name}` for what differs"
-        flaws.tell((*path, "id"), f"`{cut(kind.id)}` is no template of ids", hint)
-    elif len(set(parts)) < len(parts):
-        flaws.tell((*path, "id"), f"`{cut(kind.id)}` has a part twice", "give each `{part}` its own name")
+    message, hint = id_fault(kind.id)
+    if message:
+        flaws.tell((*path, "id"), message, hint)
     if not kind.fields:
         flaws.tell((*path, "fields"), "the kind has no fields", "a kind without fields says nothing: add one")
     labels = {
@@ -239,6 +254,10 @@ def check_value(flaws: Flaws, path: Path, field: str, value: FieldValue) -> None
 def check_dependencies(flaws: Flaws) -> None:
     """Look at dependencies: whether both ends are there, and whether what is derived leads back to itself."""
     derives: list[tuple[Path, str, str]] = []
+    if len(flaws.document.dependencies) > DEPENDENCIES_MAX:
+        hint = "a template such as `service/{name}.load` speaks for every resource"
+        flaws.tell(("dependencies",), f"there are more than {DEPENDENCIES_MAX:,} dependencies", hint)
+        return
     for place, item in enumerate(flaws.document.dependencies):
         path: Path = ("dependencies", place)
         source = flaws.find((*path, "from"), item.source)
@@ -285,7 +304,14 @@ def _check_circles(flaws: Flaws, links: list[tuple[Path, str, str]]) -> None:
 
 def _following(links: list[tuple[Path, str, str]], from_kinds: Mapping[str, list[int]], target: str) -> list[int]:
     near = {*from_kinds.get(plain(target.rpartition(".")[2]), ()), *from_kinds.get("*", ())}
-    return [place for place in sorted(near) if overlap(links[place][1], target)]
+    return [place for place in sorted(near) if links[place][1] == target or _overlap(links[place][1], target)]
+
+
+def _overlap(source: str, target: str) -> bool:
+    """Tell whether two field templates may mean one field; two fields without parts do so only if they are the same."""
+    if is_concrete(source) and is_concrete(target):
+        return plain(source) == plain(target)
+    return overlap(source, target)
 
 
 def _is_of(value: FieldValue, type: str) -> bool:

@@ -49,7 +49,7 @@ def check_rehearsal(flaws: Flaws) -> None:
 
 def _begun(flaws: Flaws, rehearsal: RehearsalSection) -> frozenset[str]:
     """Return the fields that have a value, or are said to have none, wherever the rehearsal starts."""
-    known = {field for field, value in start_values(flaws.document).items() if value is not None}
+    known = {field for field, value in start_values(flaws).items() if value is not None}
     known |= {plain(field) for field in rehearsal.values}
     if rehearsal.starts:
         known |= set.intersection(*({plain(field) for field in start} for start in rehearsal.starts))

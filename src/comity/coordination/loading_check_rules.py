@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Final
 
-from comity.coordination.document import Aggregate, ContractSection, InvariantSection, WorldDocument
+from comity.coordination.document import Aggregate, ContractSection, InvariantSection
 from comity.coordination.loading_check import Flaws
 from comity.coordination.loading_names import names_of, plain
 from comity.coordination.loading_problem import Path, cut
@@ -17,15 +18,15 @@ from comity.core.expression import Expression, ExpressionError, Value
 from comity.journal.world import FieldValue
 
 AGGREGATES: Final = ("sum", "count", "max", "min")
-FILLINGS_MAX: Final = 10_000
-"""So many ways to fill an invariant's names are tried with the values that the file begins with."""
+VALUES_TRIED_MAX: Final = 100_000
+"""So many values are looked at to find an invariant that is false from the start; with more, not every filling is."""
 _WINDOW: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _WINDOW_HINT: Final = "write a number and one of s, m, h, d, w: `90s`, `24h`"
 
 
 def check_invariants(flaws: Flaws) -> None:
     """Look at invariants."""
-    known = start_values(flaws.document)
+    known = start_values(flaws)
     for name, section in flaws.document.invariants.items():
         path: Path = ("invariants", name)
         before = len(flaws.found)
@@ -119,24 +120,26 @@ def _check_consumers(flaws: Flaws, path: Path, section: ContractSection) -> None
 # Where the file begins
 
 
-def start_values(document: WorldDocument) -> dict[str, FieldValue]:
+def start_values(flaws: Flaws) -> dict[str, FieldValue]:
     """Return the fields of the resources that a file names, with the values that they begin with; None for none."""
-    ids = [(Template(kind.id), kind) for kind in document.kinds.values()]
     made: dict[str, FieldValue] = {}
-    for name, resource in document.resources.items():
+    for name, resource in flaws.document.resources.items():
         given = {plain(key): value for key, value in resource.values.items()}
-        kind = next((kind for template, kind in ids if template.match(plain(name)) is not None), None)
+        kind = flaws.kinds.get(flaws.fields.kind_of(name))
         for key, field in kind.fields.items() if kind is not None else ():
             made[f"{plain(name)}.{plain(key)}"] = given.get(plain(key), field.initial)
     return made
 
 
-def false_at(section: InvariantSection, expression: Expression, known: Mapping[str, FieldValue]) -> str:
+def false_at(
+    section: InvariantSection, expression: Expression, known: Mapping[str, FieldValue], values_max: int
+) -> str:
     """Return for what an invariant is false over these values (`name=web: ready is 0`); empty where it is for nothing.
 
-    What has no value, or a window of time, says nothing yet.
+    What has no value, or a window of time, says nothing yet. About `values_max` values are looked at.
     """
-    for bound in _fillings(section, known):
+    has_many = any(isinstance(item, Aggregate) for item in section.let.values())
+    for bound in islice(_fillings(section, known), max(1, values_max // (len(known) + 1 if has_many else 1))):
         values = {term: _value(item, bound, known) for term, item in section.let.items()}
         if any(values[name] is None for name in expression.names):
             continue
@@ -155,7 +158,8 @@ def _check_start(
     flaws: Flaws, path: Path, section: InvariantSection, expression: Expression, known: Mapping[str, FieldValue]
 ) -> None:
     hint = "correct `holds`, or the values that the world begins with"
-    broken = false_at(section, expression, known)
+    share = VALUES_TRIED_MAX // len(flaws.document.invariants)
+    broken = false_at(section, expression, known, share)
     if broken:
         flaws.tell((*path, "holds"), f"it is false from the start ({cut(broken)})", hint)
         return
@@ -163,7 +167,7 @@ def _check_start(
     for place, start in enumerate(rehearsal.starts or ({},) if rehearsal is not None else ()):
         assert rehearsal is not None
         values = {**known, **_plainly(rehearsal.values), **_plainly(start)}
-        broken = false_at(section, expression, values)
+        broken = false_at(section, expression, values, share // len(rehearsal.starts or ({},)))
         if broken:
             where: Path = ("rehearsal", "starts", place) if start else ("rehearsal", "values")
             flaws.tell(where, f"invariant `{cut(path[-1])}` is false from the start ({cut(broken)})", hint)
@@ -183,7 +187,7 @@ def _fillings(section: InvariantSection, known: Mapping[str, FieldValue]) -> Ite
     for template in templates:
         for field in known:
             bound = template.match(field)
-            if bound is not None and len(made) < FILLINGS_MAX and (key := tuple(sorted(bound.items()))) not in made:
+            if bound is not None and (key := tuple(sorted(bound.items()))) not in made:
                 made.add(key)
                 yield bound
 

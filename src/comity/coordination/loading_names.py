@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from comity.coordination.document import FieldSection, KindSection
@@ -12,6 +13,11 @@ from comity.coordination.loading_problem import cut, nearest
 from comity.coordination.naming import Template, canonical_name, split_field
 from comity.core.errors import UsageError
 
+PARTS_MAX: Final = 2
+"""So many `{parts}` may one piece of an id have: with more, nobody can tell where one ends."""
+STARS_MAX: Final = 3
+PATTERNS_MAX: Final = 500
+"""So many different patterns with `*` may a file have; each is compared with each kind."""
 _PART: Final = re.compile(r"\{[\w.-]+\}")
 _HOLE: Final = "\x00"
 """One character of a part of an id: any but `/`."""
@@ -38,6 +44,7 @@ class Fields:
         self._kinds = kinds
         self._ids = {name: section.id for name, section in kinds.items()}
         self._found: dict[str, Found] = {}
+        self._patterns = 0
         self._by_size: dict[int, list[str]] = {}
         for name, template in self._ids.items():
             self._by_size.setdefault(template.count("/"), []).append(name)
@@ -64,6 +71,9 @@ class Fields:
             return Found(
                 tuple(self._kinds), tuple(item for kind in self._kinds.values() for item in kind.fields.values())
             )
+        self._patterns += "*" in text
+        if self._patterns > PATTERNS_MAX:
+            return Found(fault=f"there are more than {PATTERNS_MAX} patterns with `*`", hint="use `{names}` instead")
         resource, field = split_field(text)
         kinds = self._kinds_of(resource)
         if not kinds:
@@ -90,6 +100,7 @@ class Fields:
         return tuple(name for name in many if overlap(resource, self._ids[name]))
 
 
+@lru_cache(maxsize=20_000)
 def plain(text: str) -> str:
     """Return text as names are compared."""
     return unicodedata.normalize("NFKC", text).strip().casefold()
@@ -105,7 +116,28 @@ def template_fault(text: str) -> str:
     resource, field = split_field(bare)
     if not resource or not field or "/" in field:
         return f"`{cut(text)}` names no field"
-    return name_fault(bare.replace("*", "x"))
+    return parts_fault(text) or name_fault(bare.replace("*", "x"))
+
+
+def id_fault(text: str) -> tuple[str, str]:
+    """Return what is wrong with the template of a kind's ids, and a way out; empty texts where nothing is."""
+    if name_fault(_PART.sub("x", text)):
+        return f"`{cut(text)}` is no template of ids", "write `service/{name}`: words, and `{name}` for what differs"
+    if parts_fault(text):
+        return parts_fault(text), "write words between them, or `/`: `{zone}-{name}`"
+    parts = _PART.findall(text)
+    return (
+        (f"`{cut(text)}` has a part twice", "give each `{part}` its own name")
+        if len({*parts}) < len(parts)
+        else ("", "")
+    )
+
+
+def parts_fault(text: str) -> str:
+    """Return why nobody could tell where one `{part}` or `*` ends and the next begins; empty where one can."""
+    if "}{" in text or any(len(_PART.findall(piece)) > PARTS_MAX for piece in text.split("/")):
+        return f"`{cut(text)}` has `{{parts}}` that cannot be told apart"
+    return f"`{cut(text)}` has more than {STARS_MAX} `*`" if text.count("*") > STARS_MAX else ""
 
 
 def name_fault(text: str) -> str:
@@ -134,6 +166,8 @@ def overlap(one: str, other: str) -> bool:
     """
     if "*" in one or "*" in other:
         return _meet(_tokens(one), _tokens(other))
+    if not _may_meet(one, other):
+        return False
     pieces, others = one.split("/"), other.split("/")
     return len(pieces) == len(others) and all(_pieces_meet(a, b) for a, b in zip(pieces, others, strict=True))
 
@@ -144,6 +178,18 @@ def overlapping(ids: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
     for name, template in ids:
         yield from ((earlier, name) for earlier, its in before if overlap(its, template))
         before.append((name, template))
+
+
+def _may_meet(one: str, other: str) -> bool:
+    """Tell whether the ends of both, before the first part and after the last, fit each other; most do not."""
+    (head, tail), (its_head, its_tail) = _ends(one), _ends(other)
+    heads_fit = head.startswith(its_head) or its_head.startswith(head)
+    return heads_fit and (tail.endswith(its_tail) or its_tail.endswith(tail))
+
+
+@lru_cache(maxsize=20_000)
+def _ends(text: str) -> tuple[str, str]:
+    return plain(text.partition("{")[0]), plain(text.rpartition("}")[2])
 
 
 def _pieces_meet(one: str, other: str) -> bool:

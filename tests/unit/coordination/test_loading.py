@@ -9,6 +9,8 @@ import pytest
 
 from comity.coordination.document import FieldSection, InvariantSection, KindSection, WorldDocument
 from comity.coordination.loading import check_document, load_world, read_world
+from comity.coordination.loading_check import DEPENDENCIES_MAX, KINDS_MAX
+from comity.coordination.loading_names import PATTERNS_MAX
 from comity.coordination.loading_problem import PROBLEMS_SHOWN_MAX, Problem, WorldError
 from comity.core.errors import UsageError
 
@@ -80,6 +82,9 @@ INVARIANTS = [
     ),
     ("""{let: {s: "service/{name}.state"}, holds: "s in ['up', 'of']"}""", "`of` is none of the field's `values`"),
     ('{let: {r: "service/{name}.ready"}, holds: 3 in r}', "which has no parts"),
+    ('{let: {r: {sum: "service/*a*b*c*.ready"}}, holds: r >= 1}', "has more than 3 `*`"),
+    ('{let: {r: "service/{name}.ready"}, holds: "' + "(" * 990 + "r" + ")" * 990 + ' > 0"}', "is no expression"),
+    ('{let: {r: "service/{name}.ready"}, holds: "' + "-" * 1_990 + 'r > 0"}', "is no expression"),
     ('{let: {r: "service/*.ready"}, holds: r >= 1}', "stands for many fields"),
     ('{let: {r: {sum: "service/*.ready", max: "service/*.ready"}}, holds: r >= 1}', "exactly one of sum, count"),
     ("{let: {r: {}}, holds: r >= 1}", "exactly one of sum, count"),
@@ -105,6 +110,8 @@ PARTS = [
     ("kinds", 'other: {id: "{any}/web", fields: {x: {}}}', "may name the same resource"),
     ("kinds", "other: {id: 'o {', fields: {x: {}}}", "no template of ids"),
     ("kinds", 'other: {id: "o/{a}/{a}", fields: {x: {}}}', "has a part twice"),
+    ("kinds", 'other: {id: "o/{a}{b}", fields: {x: {}}}', "cannot be told apart"),
+    ("kinds", 'other: {id: "o/{a}-{b}-{c}", fields: {x: {}}}', "cannot be told apart"),
     ("kinds", "other: {id: o, fields: {}}", "the kind has no fields"),
     ("kinds", 'other: {id: o, domain: "{zone}", fields: {x: {}}}', "`{zone}` is no part of `o`"),
     ("kinds", "other: {id: o, declared_only: true, fields: {x: {}}}", "no meaning without `scope`"),
@@ -327,5 +334,11 @@ def test_many_rules_are_checked_in_time_that_grows_with_their_number() -> None:
     kinds = "".join(f'  k{n}: {{id: "k{n}/{{name}}", fields: {{x: {{low: 0}}}}}}\n' for n in range(200))
     rules = "".join(f'  i{n}: {{let: {{x: "k{n % 200}/{{name}}.x"}}, holds: x <= {n}}}\n' for n in range(2_000))
     assert len(read_world(f"kinds:\n{kinds}invariants:\n{rules}").document.invariants) == 2_000
-    many = "".join(f"  k{n}: {{id: k{n}, fields: {{x: {{}}}}}}\n" for n in range(501))
-    assert "there are 501 kinds" in problems(f"kinds:\n{many}")[0].message
+    links = "".join(f"  - {{from: k{n}/a.x, to: k{n}/b.x}}\n" for n in range(DEPENDENCIES_MAX + 1))
+    assert "more than 1,000 dependencies" in problems(f"kinds:\n{kinds}dependencies:\n{links}")[0].message
+    stars = "".join(f'  i{n}: {{let: {{x: {{sum: "service/*{n}.ready"}}}}, holds: x < 1}}\n' for n in range(PATTERNS_MAX + 1))
+    assert "more than 500 patterns" in problems(f"{KINDS}invariants:\n{stars}")[0].message
+    odd = "".join(f"  i{n}: {{let: {{x: odd/{n}.x}}, holds: x < 1}}\n" for n in range(2_000))
+    assert len(problems(f"kinds:\n{kinds}invariants:\n{odd}")) == PROBLEMS_SHOWN_MAX
+    many = "".join(f"  k{n}: {{id: k{n}, fields: {{x: {{}}}}}}\n" for n in range(KINDS_MAX + 1))
+    assert f"there are {KINDS_MAX + 1} kinds" in problems(f"kinds:\n{many}")[0].message

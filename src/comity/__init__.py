@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from comity.journal.call import CallContext
     from comity.journal.performing import ensure_permit, report
     from comity.journal.spec import Effect
+    from comity.journal.world import Premise, Touch
 
 __all__ = [
     "Agent",
@@ -31,9 +32,11 @@ __all__ = [
     "Happened",
     "Message",
     "NotHappened",
+    "Premise",
     "Refused",
     "TimedOut",
     "ToolFailed",
+    "Touch",
     "Unknown",
     "agent",
     "ensure_permit",
@@ -56,9 +59,11 @@ _HOME = {
     "Happened": "comity.journal.answers",
     "Message": "comity.agents.conversation",
     "NotHappened": "comity.core.errors",
+    "Premise": "comity.journal.world",
     "Refused": "comity.core.errors",
     "TimedOut": "comity.core.errors",
     "ToolFailed": "comity.core.errors",
+    "Touch": "comity.journal.world",
     "Unknown": "comity.journal.answers",
     "agent": "comity.agents.tool",
     "ensure_permit": "comity.journal.performing",

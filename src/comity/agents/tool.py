@@ -9,10 +9,12 @@ from typing import Any, TypedDict, TypeVar, Unpack, get_type_hints, overload
 
 import msgspec
 
+from comity.agents.touching import check_touches
 from comity.core.errors import UsageError
 from comity.journal.call import CallContext
 from comity.journal.program import AGENT, ARGS, INJECT, MODEL, SCRIPTED, TOOL, USES, WHOLE_FILE, Role, check_fit
 from comity.journal.spec import AgentSpec, Divergence, Effect, ToolSpec
+from comity.journal.world import Premise, Touch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,6 +37,8 @@ class ToolOptions(TypedDict, total=False):
     visible_within_s: float
     key_window_s: float
     name: str
+    touches: Sequence[Touch]
+    premises: Sequence[Premise]
 
 
 class Deployment(TypedDict, total=False):
@@ -77,6 +81,8 @@ def tool(function: Any = None, /, **options: Unpack[ToolOptions]) -> Any:
             visible_within_s: After how many seconds `reconcile` sees what happened.
             key_window_s: For how many seconds the provider knows an idempotency key; 0 is for ever.
             name: The tool's name; the function's by default.
+            touches: What a call changes of the shared world: `Touch("db/{db}.instances", "add", "-1")`.
+            premises: What must hold of it at the moment of acting: `Premise("case/{id}.state", "value != 'open'")`.
 
     Raises:
         UsageError: what is declared does not fit together.
@@ -98,7 +104,10 @@ def tool(function: Any = None, /, **options: Unpack[ToolOptions]) -> Any:
             verify=_name(options.get("verify", ""), TOOL),
             visible_within_s=float(options.get("visible_within_s", 0)),
             key_window_s=float(options.get("key_window_s", 0)),
+            touches=tuple(options.get("touches", ())),
+            premises=tuple(options.get("premises", ())),
         )
+        check_touches(spec)
         others = {role: options[role] for role in _ROLES if callable(options.get(role))}
         _check(spec, others)
         if "once_per" in options and not spec.once:

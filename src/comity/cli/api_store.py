@@ -22,6 +22,7 @@ from comity.server.documents import EntryDocument
 
 if TYPE_CHECKING:
     from comity.runtime.catalog import Catalog
+    from comity.runtime.coordination.aside import Aside
     from comity.runtime.zygotes import Zygotes
 
 
@@ -43,6 +44,13 @@ class StoreSite:
         """Return the catalog, which `load_catalog` has read."""
         assert self._catalog is not None, "an operation on tools is told to read them first"
         return self._catalog
+
+    @property
+    def coordination(self) -> Aside:
+        """Return what coordinates here: nothing runs, so what is asked is read from the store."""
+        from comity.runtime.coordination.aside import Aside
+
+        return Aside(self.store, self.clock, self.entropy)
 
     async def _of_outside(self, spec: AgentSpec) -> Program:
         """Return what an outside program is offered."""

@@ -15,8 +15,14 @@ from comity.journal.ports import Programs, Store
 from comity.runtime.orders import Orders
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from comity.journal.world import Observation
     from comity.runtime.catalog import Catalog
     from comity.runtime.config import Config
+    from comity.runtime.coordination.applying import WorldDesk
+    from comity.runtime.coordination.observing import Taken
+    from comity.runtime.coordination.watching import Watching
     from comity.server.operation import Api
 
 
@@ -25,6 +31,18 @@ class Principal(NamedTuple):
 
     name: str
     task: Id | None = None
+
+
+class Coordinating(Protocol):
+    """What operations ask of the coordination of a site."""
+
+    async def watched(self) -> Watching:
+        """Return what watches the world there: map, detectors, alarms."""
+        ...
+
+    async def observe(self, seen: Sequence[Observation], principal: str) -> list[Taken]:
+        """Take what a principal saw."""
+        ...
 
 
 class Site(Protocol):
@@ -60,6 +78,11 @@ class Site(Protocol):
         """Return the tools that programs may be offered."""
         ...
 
+    @property
+    def coordination(self) -> Coordinating:
+        """Return what coordinates there."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -83,6 +106,19 @@ class Ask:
     def orders(self) -> Orders:
         """Return the orders of who asks."""
         return Orders(self.site.store, self.site.clock, self.site.entropy, self.who.name)
+
+    @property
+    def world(self) -> WorldDesk:
+        """Return the orders about the world of who asks."""
+        from comity.runtime.coordination.applying import WorldDesk
+
+        return WorldDesk(self.site.store, self.site.clock, self.who.name)
+
+    async def principal(self) -> str:
+        """Return who asks, as the world file names them: `operator`, or `agent:NAME`."""
+        if self.who.task is None:
+            return "operator"
+        return f"agent:{(await self.orders.row(self.who.task)).agent}"
 
     @property
     def serving(self) -> Api:

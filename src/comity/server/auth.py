@@ -207,8 +207,10 @@ class Gatekeeper:
         self._operators = operators
         self._tokens = tokens
 
-    async def admit(self, headers: Headers, own: Id | None = None) -> Principal:
+    async def admit(self, headers: Headers, own: Id | None = None, *, is_for_programs: bool = False) -> Principal:
         """Return who asks; `own` is the task that its own program may ask this of, None where only operators may.
+
+        What `is_for_programs` may be asked by the program of any task, which gets at what is its own.
 
         Raises:
             GovernanceError: no token, none of ours, an expired or replaced one; or a program asks what it may not.
@@ -220,7 +222,7 @@ class Gatekeeper:
         if named is None:
             hint = "give an operator's token, `co_…`, or the task's own, `ct_…`"
             raise GovernanceError("unknown_token", "the token is none of this server", retry="never", hint=hint)
-        if named.task != own:
+        if named.task != own and not is_for_programs:
             hint = "it opens its own task's page, events and end; all else takes an operator's token"
             raise GovernanceError("not_yours", "a task's token does not open this", retry="never", hint=hint)
         row = await self._store.state(INCARNATION, incarnation_key(named.task))

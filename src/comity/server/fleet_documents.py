@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -36,7 +36,10 @@ class ConversationDocument(msgspec.Struct, frozen=True):
 
 
 class QuestionDocument(msgspec.Struct, frozen=True):
-    """A question that nobody answered yet; one with `options` takes one of them."""
+    """A question that nobody answered yet; one with `options` takes one of them.
+
+    One of kind `admission` asks whether a call may pass a rule of the shared world.
+    """
 
     task: Uuid
     call: int
@@ -44,6 +47,7 @@ class QuestionDocument(msgspec.Struct, frozen=True):
     question: str
     options: list[str]
     asked_at: Moment | None
+    kind: Literal["human", "admission"] = "human"
 
 
 class ToolDocument(msgspec.Struct, frozen=True):

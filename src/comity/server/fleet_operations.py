@@ -24,6 +24,7 @@ from comity.runtime.words import one_line
 from comity.server.asking import Ask
 from comity.server.bodies import AGENT_NAME, AgentBody, AnswerBody, SessionQuery, SessionsQuery, StopBody
 from comity.server.documents import task_document, wire_document
+from comity.server.escalations import admission_questions, answer_admission
 from comity.server.fleet_documents import (
     AgentDocument,
     AgentList,
@@ -71,14 +72,16 @@ async def session(ask: Ask) -> ConversationDocument:
 
 async def questions(ask: Ask) -> QuestionList:
     """List what agents ask people."""
-    return QuestionList([question_document(item) for item in await ask.orders.questions()])
+    asked = [question_document(item) for item in await ask.orders.questions()]
+    return QuestionList(sorted([*asked, *await admission_questions(ask)], key=lambda item: item.asked_at or ""))
 
 
 async def answer(ask: Ask) -> AnswerDocument:
     """Answer a question."""
     body: AnswerBody = ask.body
     call = int(ask.path["call"])
-    await ask.orders.answer(ask.task, call, body.answer)
+    if not await answer_admission(ask, call, body.answer):
+        await ask.orders.answer(ask.task, call, body.answer)
     return AnswerDocument(show_id(ask.task), call, body.answer)
 
 

@@ -28,6 +28,8 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "session": _NAME,
     "tool": _NAME,
     "scope": {"type": "string", "pattern": _SCOPE},
+    "claim": _NAME,
+    "detector": {"type": "string", "pattern": "^[a-z_]{1,40}$"},
 }
 SHARED: dict[int, set[str]] = {
     401: {"no_token", "unknown_token", "expired_token", "old_incarnation"},
@@ -57,7 +59,7 @@ def description(operations: Iterable[Operation]) -> Document:
         "info": {
             "title": "Comity",
             "version": "1",
-            "summary": "The API of a node: tasks, sessions, questions, agents, tools and stops.",
+            "summary": "The API of a node: tasks, sessions, questions, agents, tools, stops and the shared world.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
@@ -104,6 +106,8 @@ def _operation(operation: Operation, components: dict[str, Any]) -> Document:
         made["requestBody"] = {"required": is_required, "content": content}
     if operation.access == "task":
         made["description"] = "The token of the task's own program, `ct_…`, opens it too."
+    if operation.access == "program":
+        made["description"] = "The tokens of tasks' programs, `ct_…`, open it too, for what is their own."
     if operation.access == "open":
         made["security"] = []
     return made
@@ -125,8 +129,8 @@ def _responses(operation: Operation) -> Document:
     content: Document = {}
     if operation.gives is not None:
         content["application/json"] = {"schema": _ref(operation.gives)}
-    if operation.media:
-        content[operation.media] = {"schema": {"type": "object" if operation.media.endswith("json") else "string"}}
+    for media in operation.media.split(",") if operation.media else ():
+        content[media] = {"schema": {"type": "object" if media.endswith("json") else "string"}}
     found: Document = {str(operation.status): {"description": "Done.", "content": content}}
     for status, codes in sorted(_problems(operation).items()):
         is_shared = SHARED.get(status) == codes

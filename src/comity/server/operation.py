@@ -23,8 +23,15 @@ from comity.server.problem import problem_response
 
 ROOT = "/api/v1"
 Method = Literal["GET", "POST", "PUT", "DELETE"]
-Access = Literal["operator", "task", "open"]
+Access = Literal["operator", "task", "program", "open"]
 T = TypeVar("T")
+
+
+class Drawn(msgspec.Struct, frozen=True):
+    """An answer that is no JSON."""
+
+    data: bytes
+    media: str
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,8 +53,8 @@ class Operation:
     """A method of a path. `codes` are its errors beside those that every operation has.
 
     `handle` is None where a route of its own serves it. `access` `task` lets the program of the task that the path
-    names in, too, `open` everybody; `has_key` takes an `Idempotency-Key`; `media` is what it answers with, beside or
-    instead of the JSON of `gives`.
+    names in, too, `program` those of all tasks, `open` everybody; `has_key` takes an `Idempotency-Key`; `media` is what
+    it answers with, beside or instead of the JSON of `gives`: one, or several with commas between them.
     """
 
     name: str
@@ -84,6 +91,8 @@ def _route(path: str, operations: dict[str, Operation], api: Api) -> Route:
             return problem_response(error)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
+        if isinstance(made, Drawn):
+            return Response(made.data, operation.status, media_type=made.media)
         return Response(msgspec.json.encode(made), operation.status, media_type="application/json")
 
     return Route(path, serve, methods=list(operations), name=path)
@@ -95,7 +104,8 @@ async def _ask(operation: Operation, request: Request, api: Api) -> Ask:
     if operation.access == "task":
         own = _id_or_none(path["task"])
     is_open = operation.access == "open"
-    who = NOBODY if is_open else await api.gatekeeper.admit(request.headers, own)
+    is_for_programs = operation.access == "program"
+    who = NOBODY if is_open else await api.gatekeeper.admit(request.headers, own, is_for_programs=is_for_programs)
     return Ask(
         api.node,
         who,

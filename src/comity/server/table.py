@@ -16,6 +16,7 @@ from comity.server import (
     task_operations,
 )
 from comity.server.operation import ROOT, Operation
+from comity.server.table_world import MAP, WORLD
 
 _TASK = f"{ROOT}/tasks/{{task}}"
 
@@ -388,4 +389,4 @@ EVENTS = (
     ),
 )
 
-OPERATIONS: tuple[Operation, ...] = (*TASKS, *FLEET, *HERE, *EVENTS)
+OPERATIONS: tuple[Operation, ...] = (*TASKS, *FLEET, *WORLD, *MAP, *HERE, *EVENTS)

@@ -42,13 +42,14 @@ async def _ls(app: App) -> None:
         app.screen.say(("nobody asks", "dim"))
     else:
         app.screen.table(
-            ("task", ">call", "agent", ">age", "options", "question"),
+            ("task", ">call", "agent", ">age", "kind", "options", "question"),
             [
                 (
                     short(item.task),
                     str(item.call),
                     one_line(item.agent, 30),
                     age(us_of(item.asked_at), now_us),
+                    item.kind,
                     one_line(" / ".join(item.options), 40),
                     one_line(item.question, 1_000),
                 )

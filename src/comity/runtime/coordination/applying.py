@@ -7,6 +7,7 @@ judged by the former state is meant any more.
 from __future__ import annotations
 
 from comity.coordination.claims import check_claim
+from comity.coordination.detectors.baseline import Baseline
 from comity.coordination.document import WorldDocument
 from comity.coordination.picture import Picture
 from comity.coordination.world import World
@@ -104,6 +105,26 @@ class WorldDesk:
             raise UsageError("plan_exists", f"there is a plan `{plan.id}` already", hint="take another id")
         return plan
 
+    async def plans(self) -> list[Plan]:
+        """Return the plans that are not over, by id."""
+        now_us = self._clock.wall_us()
+        found = [rows.read_plan(row) for row in await self._store.states(rows.PLAN)]
+        return [plan for plan in found if plan.until_us > now_us]
+
+    async def baseline(self) -> Baseline:
+        """Return what was signed off as usual."""
+        return rows.read_baseline(await self._store.state(rows.WORLD, rows.BASELINE))
+
+    async def sign(self, proposed: Baseline) -> Baseline:
+        """Sign off as usual what was learned; every node's detectors measure by it from now on.
+
+        Raises:
+            UsageError: nothing was learned yet.
+        """
+        signed = proposed.freeze(self.who, self._clock.wall_us())
+        await self._write(StateWrite(rows.WORLD, rows.BASELINE, pack(signed)))
+        return signed
+
     async def escalations(self) -> list[tuple[str, rows.EscalationRow]]:
         """Return the calls that wait for a person's word, oldest first."""
         found = [(row.key, rows.read_escalation(row)) for row in await self._store.states(rows.ESCALATION)]
@@ -136,6 +157,13 @@ class WorldDesk:
         (answer,) = await self._store.commit([unit])
         if isinstance(answer, GuardFailed):
             raise UsageError("not_asked", f"somebody else has answered `{key}`", hint="look again")
+
+    async def end_claims_of(self, task: str) -> list[Claim]:
+        """End the claims of a task that has ended; there may be none."""
+        found = [claim for claim in await self.claims() if claim.task == task]
+        if found:
+            await self._write(*(StateWrite(rows.CLAIM, claim.id, None) for claim in found))
+        return found
 
     async def _world(self) -> World:
         found = await self.document()

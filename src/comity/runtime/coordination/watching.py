@@ -14,13 +14,13 @@ from comity.coordination.admission import Objection
 from comity.coordination.causal import CausalMap
 from comity.coordination.causality.linked import Linked
 from comity.coordination.detector import Alarm
-from comity.coordination.detectors.baseline import NO_BASELINE, Baseline
+from comity.coordination.detectors.baseline import NO_BASELINE, Baseline, BaselineLearner
 from comity.coordination.detectors.damping import Damping
 from comity.coordination.detectors.panel import Panel
 from comity.coordination.ruling import Proposal, Ruling
 from comity.coordination.seen_world import SeenWorld
 from comity.coordination.world import World
-from comity.journal.world import Acted, Observation, Seen, Turned, WorldEvent
+from comity.journal.world import Acted, Claim, Claimed, Observation, Seen, Turned, WorldEvent
 
 ALARMS_KEPT = 1_000
 
@@ -35,13 +35,16 @@ class Watching:
         self.damping = Damping()
         self.alarms: deque[Alarm] = deque(maxlen=ALARMS_KEPT)
         self.baseline: Baseline = NO_BASELINE
+        self.learner = BaselineLearner()
         self.world: World | None = None
+        self._claims: dict[str, Claim] = {}
         self._seen: SeenWorld | None = None
         self._on_alarm = on_alarm
 
     def adopt(self, seen: SeenWorld | None) -> None:
         """Watch another world; detectors begin anew, what the map has recorded stays."""
         self._seen = seen
+        self._claims = {}
         self.map.declared = seen
         self.world = seen.world if seen is not None else None
         self.panel = Panel(seen.world.document.detectors, seen, self.baseline) if seen is not None else None
@@ -51,8 +54,10 @@ class Watching:
         self.map.feed(event)
         if self.panel is None:
             return
+        self.learner.learn(event)
         for alarm in self.panel.feed(event):
             self.alarms.append(alarm)
+            self.learner.exclude(alarm.at_us)
             action = self.panel.action(alarm.detector)
             if self.panel.mode(alarm.detector) != "enforce":
                 continue
@@ -60,6 +65,21 @@ class Watching:
                 for field in alarm.fields:
                     self.damping.strike(field, alarm.at_us, self._seen.place(field).settle_s)
             self._on_alarm(alarm, action)
+
+    def use(self, baseline: Baseline) -> None:
+        """Measure by another baseline, which somebody signed off; detectors begin anew where it differs."""
+        if baseline != self.baseline:
+            self.baseline = baseline
+            self.adopt(self._seen)
+
+    def claimed(self, claims: Sequence[Claim], now_us: int) -> None:
+        """Take which claims are in force: those that are new began, those that are gone ended."""
+        now = {claim.id: claim for claim in claims if claim.until_us > now_us}
+        before, self._claims = self._claims, now
+        for claim in [claim for name, claim in now.items() if before.get(name) != claim]:
+            self.feed(Claimed(max(claim.since_us, 0) if claim.since_us <= now_us else now_us, claim))
+        for claim in [claim for name, claim in before.items() if name not in now]:
+            self.feed(Claimed(now_us, claim, is_over=True))
 
     def link(self, link: Linked) -> None:
         """Take what a journal says of causes."""

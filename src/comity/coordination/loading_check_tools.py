@@ -158,7 +158,8 @@ def argument_names(section: ToolSection) -> frozenset[str]:
 
     A premise's `value` is the field's, unless an argument of that name is touched.
     """
-    roots = {part.partition(".")[0] for item in (*section.touches, *section.premises) for part in names_of(item.field)}
+    fields = [touch.field for touch in section.touches] + [premise.field for premise in section.premises]
+    roots = {part.partition(".")[0] for field in fields for part in names_of(field)}
     texts: list[tuple[str, tuple[str, ...]]] = [(item.value, ()) for item in section.touches]
     texts += [(item.holds, ("value",)) for item in section.premises]
     texts += [(section.when, ())] if section.when else []

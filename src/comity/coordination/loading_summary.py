@@ -114,7 +114,8 @@ def _rule(name: str, section: InvariantSection, fields: Fields) -> RuleSummary:
 def _uncovered(document: WorldDocument) -> Iterator[str]:
     named = [text for rule in document.invariants.values() for item in rule.let.values() for text in texts_of(item)]
     for tool in document.tools.values():
-        named += [item.field for item in (*tool.touches, *tool.premises)]
+        named += [touch.field for touch in tool.touches]
+        named += [premise.field for premise in tool.premises]
         named += tool.observes
     named += [contract.artefact for contract in document.contracts.values()]
     yield from _without(document, named)

@@ -33,10 +33,13 @@ from comity.journal.spec import ToolSpec
 from comity.journal.world import Acted, Change, FieldValue, Touched
 
 DEFERS_MAX = 5
-"""After so many defers a person is asked."""
+"""After so many defers behind the same flight, which bring nothing, a person is asked."""
+_TURNS = frozenset({"turn", "order"})
 SEEN_S_MAX = 60.0
 """What was seen longer ago makes no call redundant, even if the field lets it count as known."""
-RETRY_S = 1.0
+PATIENCE_US = 120_000_000
+"""Whoever waits for the outcome of something in flight is woken by it; at the latest it looks again after this time."""
+RETRY_S = 0.25
 RETRY_S_MAX = 30.0
 """A deferred call is judged again after this time, doubled with each defer, unless what it waits for ends before."""
 
@@ -67,7 +70,7 @@ class _NoWatch:
 class Case:
     """A proposal being judged: what the steps have found out about it.
 
-    `unclear` is a field from which so much follows that its acts must come one after the other.
+    `unclear` is a field whose acts must come one after the other; `awaits` is what it is deferred for.
     """
 
     proposal: Proposal
@@ -77,6 +80,7 @@ class Case:
     now_us: int
     findings: list[tuple[Instance, Finding]] = field(default_factory=list)
     unclear: str = ""
+    awaits: set[str] = field(default_factory=set)
     would: list[str] = field(default_factory=list)
 
     @property
@@ -97,8 +101,8 @@ class Case:
         )
 
     def keys(self) -> set[str]:
-        """Return the invariants of which it takes room."""
-        return {instance.key for instance, found in self.findings if found.presses}
+        """Return what it takes of others: room in invariants, fields."""
+        return {instance.key for instance, found in self.findings if found.presses} | set(self.fields)
 
 
 class Admission:
@@ -193,7 +197,8 @@ class Admission:
                     "read it again, and decide anew",
                 )
             if not told.holds and "premise" not in case.proposal.allowed:
-                return self._defer(case, "premise", f"`{premise.field}` is being changed", [premise.field])
+                reason = f"`{premise.field}` is being changed"
+                return self._defer(case, "premise", reason, [premise.field], {premise.field})
         return None
 
     def _generations(self, case: Case) -> Ruling | None:
@@ -213,7 +218,8 @@ class Admission:
                 reason = f"`{change.field}` is at generation {newest}, and {_shown(change.value)} is not newer"
                 return _reject("generation", reason, f"plan anew, with a generation above {newest}")
             if flying and "generation" not in case.proposal.allowed:
-                return self._defer(case, "generation", f"an older `{change.field}` is under way", [change.field])
+                reason = f"an older `{change.field}` is under way"
+                return self._defer(case, "generation", reason, [change.field], {change.field})
         return None
 
     def _claims(self, case: Case) -> Ruling | None:
@@ -245,15 +251,16 @@ class Admission:
         """Whoever was deferred first goes first."""
         if "turn" in case.proposal.allowed or case.repairs():
             return None
-        if not self.queue.is_behind(case.proposal.call, case.keys(), case.now_us):
+        ahead = self.queue.ahead(case.proposal.call, case.keys(), case.now_us)
+        if not ahead:
             return None
-        return self._defer(case, "turn", "another call waits for the same", list(case.fields))
+        return self._defer(case, "turn", "another call waits for the same", list(case.fields), ahead)
 
     def _one_by_one(self, case: Case) -> Ruling | None:
         """What follows from setting a field depends on what it was, so such acts come one after the other."""
         if not case.unclear or "order" in case.proposal.allowed:
             return None
-        return self._defer(case, "order", f"`{case.unclear}` is being changed", [case.unclear])
+        return self._defer(case, "order", f"`{case.unclear}` is being changed", [case.unclear], {case.unclear})
 
     def _invariants(self, case: Case) -> Ruling | None:
         for instance, found in case.findings:
@@ -268,7 +275,8 @@ class Admission:
                     instance.rule, _unknown(instance, found), "wait until it is observed, or make nothing worse"
                 )
             elif not found.alone:
-                return self._defer(case, instance.rule, _told(instance, found), _flown(instance, self.picture))
+                flown = _flown(instance, self.picture)
+                return self._defer(case, instance.rule, _told(instance, found), flown, {instance.key})
             else:
                 return _reject(instance.rule, _told(instance, found), "ask for less, or make room first")
         return None
@@ -313,7 +321,7 @@ class Admission:
             if args is not None:
                 return Ruling(word="trim", rule=ruling.rule, reason=ruling.reason, args=args, fields=case.fields)
         if ruling.word == "defer":
-            self.queue.wait(case.proposal.call, case.keys(), case.now_us, ruling.until_us)
+            self.queue.wait(case.proposal.call, case.awaits, case.now_us, ruling.until_us, ruling.behind)
         else:
             self.queue.leave(case.proposal.call)
         return ruling
@@ -326,22 +334,27 @@ class Admission:
             return False
         return ruling is not None and ruling.word == "admit"
 
-    def _defer(self, case: Case, rule: str, reason: str, fields: Iterable[str]) -> Ruling:
-        if case.proposal.waits >= DEFERS_MAX:
-            return _escalate(rule, f"{reason}; deferred {case.proposal.waits} times")
+    def _defer(
+        self, case: Case, rule: str, reason: str, fields: Iterable[str], awaits: Iterable[str] = ()
+    ) -> Ruling:
         flights = [flight for name in fields for flight in self.picture.on_field(name)]
         first = min(flights, key=lambda flight: (flight.settled_us or 2**62, flight.from_us), default=None)
-        pause_us = round(min(RETRY_S * 2**case.proposal.waits, RETRY_S_MAX) * 1e6)
-        until_us = case.now_us + pause_us
-        if first is not None and first.settled_us > case.now_us:
-            until_us = min(max(first.settled_us, case.now_us + 1_000), case.now_us + round(RETRY_S_MAX * 1e6))
-        behind = first.ticket if first is not None and not first.settled_us else ""
+        behind = first.ticket if first is not None else ""
+        defers = self.queue.defers(case.proposal.call, behind)
+        if defers >= DEFERS_MAX and rule not in _TURNS:
+            return _escalate(rule, f"{reason}; deferred {defers} times")
+        case.awaits = set(awaits)
+        until_us = case.now_us + round(min(RETRY_S * 2**defers, RETRY_S_MAX) * 1e6)
+        if first is not None and first.settled_us:
+            until_us = max(first.settled_us, case.now_us + 1_000)
+        elif first is not None and first.phase != "held":  # its outcome is what this call waits for, however long
+            until_us = case.now_us + PATIENCE_US
+        behind = "" if first is None or first.settled_us or first.phase == "held" else behind
         return Ruling(word="defer", rule=rule, reason=reason, until_us=until_us, behind=behind)
 
     def _reserve(self, case: Case) -> Ruling:
         changes = tuple(self._told_change(change) for change in case.bound.changes)
         proposal = case.proposal
-        settle_us = round(max([0.0, *self._settles(case)]) * 1e6)
         flight = Flight(
             proposal.ticket,
             proposal.call,
@@ -351,7 +364,7 @@ class Admission:
             _key(proposal),
             case.effects,
             changes,
-            settle_us,
+            self._settle_us(case),
             # Invariant: what was seen before an act began did not see it, whatever the clocks say.
             max([case.now_us, *(self.picture.peek(effect.field).until_us + 1 for effect in case.effects)]),
             plan=self._plan(case),
@@ -444,10 +457,13 @@ class Admission:
         section = self.world.section(field)
         return section is not None and section.type == "set"
 
-    def _settles(self, case: Case) -> Iterable[float]:
-        for change, own in zip(case.bound.changes, case.bound.settles_s, strict=True):
-            yield self.world.settle_s(change.field) if own is None else own
-        yield from (effect.lag_us / 1e6 for effect in case.effects)
+    def _settle_us(self, case: Case) -> int:
+        """Return how long after its outcome all of an act shows: the changes, then what follows from them."""
+        own = (
+            self.world.settle_s(change.field) if settle_s is None else settle_s
+            for change, settle_s in zip(case.bound.changes, case.bound.settles_s, strict=True)
+        )
+        return round(max(own, default=0.0) * 1e6) + max((effect.lag_us for effect in case.effects), default=0)
 
     def _told_change(self, change: Change) -> Change:
         state = self.picture.peek(change.field)
@@ -503,7 +519,9 @@ def _unknown(instance: Instance, found: Finding) -> str:
 
 
 def _flown(instance: Instance, picture: Picture) -> list[str]:
-    return [name for name in picture.flights_by_field if instance.covers(name)]
+    groups = (picture.group(pattern).flights.values() for pattern in instance.patterns)
+    there = (effect.field for flights in groups for flight in flights for effect in flight.effects)
+    return list(dict.fromkeys([*instance.names, *there]))
 
 
 _PLAIN = re.compile(r"[\w.:/-]{1,64}")

@@ -12,11 +12,16 @@ WAITING_MAX = 10_000
 
 
 class Waiting(NamedTuple):
-    """A deferred call: since when, for which invariants, and until when it keeps its place."""
+    """A deferred call: since when, for what (invariants, fields), and until when it keeps its place.
+
+    `defers` is how often in a row it was deferred behind the same flight; a new one is progress.
+    """
 
     since_us: int
     keys: frozenset[str]
     until_us: int
+    behind: str = ""
+    defers: int = 0
 
 
 class Queue:
@@ -27,8 +32,14 @@ class Queue:
         self.waiting: dict[str, Waiting] = {}
         self._by_key: dict[str, set[str]] = {}
 
-    def wait(self, call: str, keys: Iterable[str], now_us: int, until_us: int) -> None:
+    def defers(self, call: str, behind: str) -> int:
+        """Return how often in a row a call was deferred behind the same flight, or behind none."""
+        found = self.waiting.get(call)
+        return found.defers if found is not None and found.behind == behind else 0
+
+    def wait(self, call: str, keys: Iterable[str], now_us: int, until_us: int, behind: str = "") -> None:
         """Let a call wait; it keeps the place that it has."""
+        defers = self.defers(call, behind) + 1
         before = self.waiting.get(call)
         self.leave(call)
         if len(self.waiting) >= WAITING_MAX:
@@ -37,7 +48,7 @@ class Queue:
         if not wanted or len(self.waiting) >= WAITING_MAX:
             return
         since_us = before.since_us if before is not None else now_us
-        self.waiting[call] = Waiting(since_us, wanted, until_us + GRACE_US)
+        self.waiting[call] = Waiting(since_us, wanted, until_us + GRACE_US, behind, defers)
         for key in wanted:
             self._by_key.setdefault(key, set()).add(call)
 
@@ -50,20 +61,26 @@ class Queue:
             if not there:
                 del self._by_key[key]
 
-    def is_behind(self, call: str, keys: Iterable[str], now_us: int) -> bool:
-        """Tell whether an older call waits for one of the same invariants."""
+    def leave_task(self, task: str) -> None:
+        """Let all calls of a task go: it has ended, or nobody works on it."""
+        for call in [call for call in self.waiting if call.startswith(f"{task}/")]:
+            self.leave(call)
+
+    def ahead(self, call: str, keys: Iterable[str], now_us: int) -> set[str]:
+        """Return those of `keys` that an older call waits for."""
         if not self.waiting:
-            return False
+            return set()
         mine = self.waiting.get(call)
         since = (mine.since_us, call) if mine is not None else (now_us, call)
+        found: set[str] = set()
         for key in keys:
             for name in list(self._by_key.get(key, ())):
                 other = self.waiting[name]
-                if other.until_us <= now_us:
+                if name != call and other.until_us <= now_us:
                     self.leave(name)
                 elif name != call and (other.since_us, name) < since:
-                    return True
-        return False
+                    found.add(key)
+        return found
 
     def _clear(self, now_us: int) -> None:
         for name in [name for name, item in self.waiting.items() if item.until_us <= now_us]:

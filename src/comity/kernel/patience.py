@@ -10,7 +10,7 @@ from comity.core.codec import Digest
 from comity.core.errors import StoreError
 from comity.core.ids import Id
 from comity.journal.entry import Entry
-from comity.journal.ports import Store
+from comity.journal.ports import NodeRow, Store
 from comity.journal.segment import Segment
 from comity.journal.task import TaskRow
 from comity.journal.unit import Answer, Message, StateRow, Unit
@@ -60,6 +60,10 @@ class Patient:
     async def load(self, task: Id, from_seq: int = 1) -> list[Entry]:
         """Return a task's entries from `from_seq` on."""
         return await patiently(self._clock, lambda: self._store.load(task, from_seq))
+
+    async def nodes(self) -> list[NodeRow]:
+        """Return all nodes."""
+        return await patiently(self._clock, self._store.nodes)
 
     async def task(self, task: Id) -> TaskRow | None:
         """Return a task's row."""

@@ -128,6 +128,10 @@ async def _settle_asked(passage: Passage, outcome: Outcome, attempt: Attempt, se
             run.ask_to_park("stopped", "stopped while starting a child")
             return
     else:
+        if passage.call.kind == Kind.TOOL:
+            for gate in (run.kernel.authorize, run.kernel.admit):
+                reserved = gate.settle(passage.call, attempt, passage.view())
+                assert not reserved, "a call without an intent has reserved nothing"
         await run.settle_small(passage.asked.branch, passage.asked.kind, outcome, segments)
     _deliver_new(passage, attempt.value)
 

@@ -120,7 +120,7 @@ class Node:
         )
         self._scripts: dict[Id, str] = {}
         self._plays = 0
-        self.coordination = Coordination(store, self.clock, self.entropy, self.id)
+        self.coordination = Coordination(store, self.clock, self.entropy, self.id, lambda: self.url)
         self.kernel = self._kernel()
         self.kernel.on_entry.append(self.coordination.coordinator.on_entry)
 

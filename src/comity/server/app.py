@@ -19,7 +19,7 @@ from comity.core.errors import ComityError, UsageError
 from comity.runtime.log import redacted
 from comity.runtime.node import Node
 from comity.runtime.words import one_line
-from comity.server import events, metrics, openapi
+from comity.server import coordination_door, events, metrics, openapi
 from comity.server.auth import Gatekeeper, Operators, TaskTokens
 from comity.server.feed import Feed
 from comity.server.listening import Listening, check_tls
@@ -61,7 +61,8 @@ class Server:
         api = Api(node, tokens, self.gatekeeper, self.is_draining)
         watched = events.routes(self.feed, self.gatekeeper, node.store, node.clock)
         shown = metrics.route_of(measures, self.gatekeeper, is_open=section.open_metrics)
-        self.routes = [*routes_of(OPERATIONS, api), openapi.route_of(OPERATIONS), shown, *watched, *routes]
+        door = coordination_door.route_of(node.coordination.coordinator)
+        self.routes = [*routes_of(OPERATIONS, api), openapi.route_of(OPERATIONS), shown, door, *watched, *routes]
         app = _app(self.routes)
         hosts = (*section.hosts, urlsplit(self.url).hostname or "")
         config = uvicorn.Config(

@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
 
 from comity.coordination.document import WorldDocument
 from comity.coordination.seen_world import SeenWorld
 from comity.coordination.world import World
 from comity.core.clock import Clock
 from comity.core.entropy import Entropy
-from comity.core.ids import Id
+from comity.core.errors import ComityError
+from comity.core.ids import Id, show_id
+from comity.journal.entry import Body, Ended, Entry
 from comity.journal.ports import Store
+from comity.journal.world import Claim, Observation
 from comity.kernel.patience import Patient
 from comity.runtime.coordination.acting import Actions
 from comity.runtime.coordination.applying import WorldDesk
 from comity.runtime.coordination.coordinator import Coordinator
 from comity.runtime.coordination.following import Follower
 from comity.runtime.coordination.gate import WorldGate
+from comity.runtime.coordination.observing import Taken, observe_all
 from comity.runtime.coordination.watching import Watching
+
+log = logging.getLogger("comity.coordination")
 
 
 class Coordination:
     """The coordination of a node: `gate` is for its kernel, `coordinator.on_entry` for what the kernel writes."""
 
-    def __init__(self, store: Store, clock: Clock, entropy: Entropy, node: Id) -> None:
-        """Coordinate over an open `store`; nothing runs before `start`."""
+    def __init__(
+        self, store: Store, clock: Clock, entropy: Entropy, node: Id, url: Callable[[], str] = lambda: ""
+    ) -> None:
+        """Coordinate over an open `store`; nothing runs before `start`. Other nodes reach this one at `url`."""
         self._store = store
         self._clock = clock
         self.actions = Actions(store, clock, entropy)
         self.watching = Watching(self.actions.take)
-        self.coordinator = Coordinator(Patient(store, clock), clock, node, self.watching)
+        self.coordinator = Coordinator(
+            Patient(store, clock), clock, node, self.watching, secret=entropy.take(32).hex(), url=url
+        )
         self.gate = WorldGate(self.coordinator)
         self.follower = Follower(store, clock, lambda: self.coordinator.world)
         self.follower.on_entry.append(self.coordinator.on_entry)
+        self.follower.on_entry.append(self._ended)
         self.follower.on_event.append(self.watching.feed)
         self.follower.on_link.append(self.watching.link)
         self.coordinator.on_ruling.append(self.watching.ruled)
         self.coordinator.on_seen.append(self.watching.saw)
         self.coordinator.on_world.append(self._adopt)
+        self.coordinator.on_baseline.append(self.watching.use)
+        self.coordinator.on_claims.append(self._claimed)
+        self._beside: set[asyncio.Task[None]] = set()
         self._unwatch: Callable[[], None] | None = None
 
     async def start(self, document: WorldDocument | None = None, text: str = "", who: str = "configuration") -> None:
@@ -50,6 +66,36 @@ class Coordination:
             await WorldDesk(self._store, self._clock, who).apply(document, text)
         await self.coordinator.start()
         self._unwatch = self._store.watch(self.coordinator.news)
+
+    async def watched(self) -> Watching:
+        """Return what watches the world here."""
+        self.coordinator.news()
+        await self.coordinator.refresh()
+        return self.watching
+
+    async def observe(self, seen: Sequence[Observation], principal: str) -> list[Taken]:
+        """Take what `principal` saw, each as it may; it is stored before this returns.
+
+        Raises:
+            UsageError: there is no world, or something of it is none of its fields, or comes from the future.
+        """
+        return await observe_all(self.coordinator, seen, principal)
+
+    def _claimed(self, claims: Sequence[Claim]) -> None:
+        self.watching.claimed(claims, self._clock.wall_us())
+
+    def _ended(self, task: Id, _entry: Entry, body: Body) -> None:
+        """Let the claims of a task end with it."""
+        if isinstance(body, Ended) and any(claim.task == show_id(task) for claim in self.coordinator.claims):
+            work = asyncio.ensure_future(self._end_claims(show_id(task)))
+            self._beside.add(work)
+            work.add_done_callback(self._beside.discard)
+
+    async def _end_claims(self, task: str) -> None:
+        try:
+            await WorldDesk(self._store, self._clock, "coordination").end_claims_of(task)
+        except ComityError as error:
+            log.warning("the claims of task %s were not ended: %s", task, error.message)
 
     def _adopt(self, world: World | None) -> None:
         if world is None:
@@ -64,5 +110,6 @@ class Coordination:
             self._unwatch()
             self._unwatch = None
         await self.follower.stop()
+        await asyncio.gather(*self._beside, return_exceptions=True)
         await self.coordinator.stop()
         await self.actions.stop()

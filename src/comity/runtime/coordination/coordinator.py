@@ -1,39 +1,47 @@
-"""The coordinator of a node: the world in force, the components that this node writes, and what it follows.
+"""The coordinator of a node: the world in force, the components that this node writes, and who writes the others.
 
-Whoever is asked about a component that another node writes becomes its writer: by a higher epoch, which fences off
-whatever the other had let through and not yet written. So two writers never let through what only one may.
+A component has one writer. Another live node is asked; where that cannot be, or it is gone, this one becomes it:
+by a higher epoch, which fences off whatever the other had let through and not yet written. So two writers never let
+through what only one may.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import msgspec
 
 from comity.coordination.admission import Admission, Watch
+from comity.coordination.detectors.baseline import Baseline
 from comity.coordination.document import WorldDocument
-from comity.coordination.picture import Picture
+from comity.coordination.picture import Flight, Picture
 from comity.coordination.ruling import Proposal, Ruling
 from comity.coordination.world import World
 from comity.core.clock import Clock
 from comity.core.codec import decode, pack
-from comity.core.errors import ComityError, StoreError, UsageError
-from comity.core.ids import Id
+from comity.core.errors import ComityError, CoordinationError, StoreError, UsageError
+from comity.core.ids import Id, show_id
 from comity.journal.call import Call
-from comity.journal.entry import Body, Entry
+from comity.journal.entry import Body, Ended, Entry, Moved
 from comity.journal.naming import is_named
 from comity.journal.ports import View
 from comity.journal.spec import ToolSpec
-from comity.journal.unit import GuardFailed, OperatorSubject, StateWrite, Unit
-from comity.journal.world import Claim, FieldValue, Observation, Plan, Read, Touched
+from comity.journal.unit import GuardFailed, Message, OperatorSubject, StateRow, StateWrite, Unit, Wakes
+from comity.journal.verdict import Hold
+from comity.journal.world import Claim, FieldValue, Observation, Plan, Read
+from comity.kernel import waiters
 from comity.kernel.bell import Bell
 from comity.kernel.patience import Patient
 from comity.runtime.coordination import rows
+from comity.runtime.coordination.remote import MOVED, UNREACHABLE, Doors, RemoteSeat
+from comity.runtime.coordination.seat import Ask, Judged, LocalSeat, Seat, Told, Versions
 from comity.runtime.coordination.writer import Writer
 
+TENURE_S = 0.1
+MOVES_MAX = 5
 TICK_S = 0.05
 """At least so often what has settled becomes part of the values, while something is in flight."""
 IDLE_S = 1.0
@@ -43,45 +51,52 @@ READS_MAX = 100
 log = logging.getLogger("comity.coordination")
 
 
-class Site(NamedTuple):
-    """Where a call is judged: the component's writer, and the versions of world and claims that it judges by."""
-
-    writer: Writer
-    document: int
-    claims: int
-
-
 class _Reservation:
-    """The hold of an admitted call."""
+    """The hold of an admitted call: the entry itself tells the writer that it is meant."""
 
-    def __init__(self, writer: Writer, ticket: str, on_lost: Callable[[], None]) -> None:
-        self._writer, self._ticket, self._on_lost = writer, ticket, on_lost
+    def __init__(self, seat: Seat, ticket: str, on_released: Callable[[], None]) -> None:
+        self._seat, self._ticket, self._on_released = seat, ticket, on_released
 
     def confirm(self, position: int) -> None:
-        """The intent is durable; the entry itself tells the writer."""
+        """The intent is durable."""
 
     def release(self, reason: str) -> None:
-        """The intent was not written: perhaps because something that was judged by has changed."""
-        self._writer.picture.drop(self._ticket)
-        self._on_lost()
+        """The intent was not written: perhaps because something that it was judged by has changed."""
+        self._seat.release(self._ticket)
+        self._on_released()
 
 
 class Coordinator:
     """One for each node. `start` it before the kernel takes tasks, `stop` it after."""
 
-    def __init__(self, store: Patient, clock: Clock, node: Id, watch: Watch | None = None) -> None:
-        """Coordinate over `store`; `watch` are the detectors."""
+    def __init__(
+        self,
+        store: Patient,
+        clock: Clock,
+        node: Id,
+        watch: Watch | None = None,
+        *,
+        secret: str = "",
+        url: Callable[[], str] = lambda: "",
+    ) -> None:
+        """Coordinate over `store`; `watch` are the detectors; others reach this node at `url` with `secret`."""
+        self.url = url
+        self.secret = secret
         self.store = store
         self.clock = clock
         self.world: World | None = None
         self.on_ruling: list[Callable[[Proposal, Ruling, int], None]] = []
         self.on_seen: list[Callable[[Observation, int], None]] = []
         self.on_world: list[Callable[[World | None], None]] = []
+        self.on_claims: list[Callable[[tuple[Claim, ...]], None]] = []
+        self.on_baseline: list[Callable[[Baseline], None]] = []
         self._node = node
         self._watch = watch
         self._writers: dict[str, Writer] = {}
         self._taking: dict[str, asyncio.Lock] = {}
-        self._versions = (0, 0)
+        self._versions = Versions(0, 0)
+        self._doors = Doors()
+        self._beside: set[asyncio.Task[None]] = set()
         self._is_stale = True
         self._reads: dict[Id, dict[str, int]] = {}
         self._seen_by: dict[Id, str] = {}
@@ -102,8 +117,9 @@ class Coordinator:
         """Store what is not stored yet, and end."""
         if self._keeping is not None:
             self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+            await asyncio.gather(self._keeping, *self._beside, return_exceptions=True)
             self._keeping = None
+        await self._doors.aclose()
 
     def news(self) -> None:
         """Look again before the next judgement: somebody committed something."""
@@ -116,8 +132,8 @@ class Coordinator:
             self._is_stale = False
             row = await self.store.state(rows.WORLD, rows.DOCUMENT)
             generation = await self.store.state(rows.CLAIM, rows.GENERATION)
-            now = (row.version if row is not None else 0, generation.version if generation is not None else 0)
-            if now[0] != self._versions[0]:
+            now = Versions(row.version if row is not None else 0, generation.version if generation is not None else 0)
+            if now.document != self._versions.document:
                 self._adopt(World(rows.read_document(row)) if row is not None else None)
             if now != self._versions:
                 claims = [item for item in await self.store.states(rows.CLAIM) if item.key != rows.GENERATION]
@@ -125,28 +141,51 @@ class Coordinator:
                 self._plans = tuple(rows.read_plan(item) for item in await self.store.states(rows.PLAN))
                 for writer in self._writers.values():
                     writer.take(self._claims, self._plans)
+                baseline = rows.read_baseline(await self.store.state(rows.WORLD, rows.BASELINE))
+                for told in self.on_baseline:
+                    told(baseline)
+                for heard in self.on_claims:
+                    heard(self._claims)
             self._versions = now
 
     # What the gate asks
 
-    async def site(self, tool: ToolSpec, args: dict[str, Any]) -> Site | None:
-        """Return where a call is judged; None where it touches nothing.
+    async def judge(self, proposal: Proposal, tool: ToolSpec, now_us: int) -> tuple[Judged, Seat] | None:
+        """Judge a call where its component is written; None where it does not concern the world.
 
         Raises:
-            UsageError: it touches more than one component.
+            UsageError: it touches more than one component, or its arguments do not fit what its tool declares.
+            CoordinationError: the component's writer cannot be reached; ask again in a moment.
         """
+        component = self._component(tool, proposal.args)
+        if not component:
+            return None
+        for _ in range(MOVES_MAX):
+            seat = await self.seat(component)
+            try:
+                judged = await seat.judge(proposal, tool, now_us)
+            except CoordinationError as error:
+                if error.code != MOVED:
+                    raise
+                continue
+            if judged is None:
+                return None
+            if judged.document != self._versions.document:
+                self._is_stale = True  # the writer has heard of another world before this node has
+            return judged, seat
+        raise CoordinationError(UNREACHABLE, f"`{component}` keeps changing hands", retry="redo")
+
+    def _component(self, tool: ToolSpec, args: dict[str, Any]) -> str:
         world = self.world
         assert world is not None
         handling = world.tool(tool.name, tool)
         if handling is None or not handling.acts:
-            return None
+            return ""
         bound = handling.bind(args)
         fields = [change.field for change in bound.changes] + [premise.field for premise in bound.premises]
         for field in fields:
             world.require(field)
         components = sorted({world.component_of(field) for field in fields})
-        if not components:
-            return None
         if len(components) > 1:
             raise UsageError(
                 "several_components",
@@ -154,43 +193,56 @@ class Coordinator:
                 hint=f"declare its touches under `tools.{tool.name}` of the world file, which ties them together",
                 retry="rethink",
             )
-        writer = await self.writer(components[0])
-        return Site(writer, *self._versions)
+        return components[0] if components else ""
+
+    async def seat(self, component: str) -> Seat:
+        """Return where a component is written: at another live node that can be asked, else here from now on."""
+        while True:
+            if await self._holds(component):
+                return LocalSeat(self._writers[component], self._versions)
+            row = await self.store.state(rows.COMPONENT, component)
+            held = rows.read_writer(row) if row is not None else None
+            if held is not None and held.url and held.node != self._node and await self._is_alive(held.node):
+                return RemoteSeat(component, held, self._doors)
+            await self._try(component, row)
 
     async def writer(self, component: str) -> Writer:
         """Return the component's writer, which this node becomes if it is not."""
-        lock = self._taking.setdefault(component, asyncio.Lock())
-        async with lock:
-            found = self._writers.get(component)
-            if found is not None and found.is_doubted:
-                row = await self.store.state(rows.COMPONENT, component)
-                found.is_lost = found.is_lost or row is None or row.version != found.epoch
-                found.is_doubted = False
-            if found is None or found.is_lost:
-                found = self._writers[component] = await self._take(component)
-            return found
+        while not await self._holds(component):
+            await self._try(component, await self.store.state(rows.COMPONENT, component))
+        return self._writers[component]
+
+    async def answer(self, ask: Ask) -> Told:
+        """Answer what another node asks of this one."""
+        await self.refresh()
+        if self.world is None or not await self._holds(ask.component):
+            return Told(code=MOVED)
+        seat = LocalSeat(self._writers[ask.component], self._versions)
+        try:
+            if ask.what == "judge" and ask.proposal is not None:
+                return Told(await seat.judge(ask.proposal, ask.spec, ask.now_us))
+            if ask.what == "observe" and ask.seen is not None:
+                noted = await seat.observe(ask.seen, may_observe=ask.may_observe)
+                self._told_seen(ask.seen, noted.version)
+                is_kept = await self.store_now()
+                return Told(version=noted.version, is_taken=noted.is_taken) if is_kept else Told(code=MOVED)
+        except ComityError as error:
+            return Told(code=error.code, message=error.message, hint=error.hint)
+        seat.release(ask.ticket)
+        return Told()
 
     def undeclared(self, proposal: Proposal) -> Ruling | None:
         """Return the ruling on a call that does not say what it touches."""
         assert self.world is not None
         return Admission(self.world, Picture(self.world)).judge(proposal, 0)
 
-    def named(self, touched: Touched, writer: Writer) -> Touched:
-        """Return what goes into the intent, with the component that judged it."""
-        return Touched(
-            ((writer.component, writer.epoch),),
-            touched.ticket,
-            touched.changes,
-            touched.reads,
-            touched.plan,
-            touched.claim,
-            touched.caused_by,
-            touched.would,
-        )
-
-    def hold(self, writer: Writer, ticket: str) -> _Reservation:
+    def hold(self, seat: Seat, ticket: str) -> Hold:
         """Return the hold of a call that was admitted."""
-        return _Reservation(writer, ticket, self._lost(writer))
+
+        def look() -> None:
+            self._is_stale = True
+
+        return _Reservation(seat, ticket, look)
 
     def told(self, proposal: Proposal, ruling: Ruling, now_us: int) -> None:
         """Pass on how a call was ruled."""
@@ -215,6 +267,8 @@ class Coordinator:
         """Take an entry that this node has written."""
         for writer in self._writers.values():
             writer.follow(task, entry, body)
+            if isinstance(body, Ended) or (isinstance(body, Moved) and body.state == "parked"):
+                writer.admission.queue.leave_task(show_id(task))
         self._bell.ring()
 
     def saw(self, call: Call, value: bytes, view: View) -> None:
@@ -239,27 +293,31 @@ class Coordinator:
             self.observe_soon(Observation(field, seen, at_us, f"tool:{tool.name}", name), reader=view.task)
 
     def observe_soon(self, seen: Observation, reader: Id = b"", *, may_observe: bool = True) -> None:
-        """Take an observation: at once where this node writes its component, else when it has become its writer."""
+        """Take an observation: at once where this node writes its component, else when it has reached who does."""
         assert self.world is not None
         writer = self._writers.get(self.world.component_of(seen.field))
-        if writer is None or writer.is_lost:
-            task = asyncio.ensure_future(self.observe(seen, reader, may_observe=may_observe))
-            _BESIDE.add(task)
-            task.add_done_callback(_BESIDE.discard)
+        if writer is not None and not writer.is_lost:
+            writer.observe(seen, may_observe=may_observe)
+            self._told_seen(seen, writer.picture.state(seen.field).version, reader)
             return
-        self._observed(writer, seen, reader, may_observe=may_observe)
+        task = asyncio.ensure_future(self._observe_beside(seen, reader, may_observe=may_observe))
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
-    async def observe(self, seen: Observation, reader: Id = b"", *, may_observe: bool = True) -> None:
-        """Take an observation.
+    async def observe(self, seen: Observation, reader: Id = b"", *, may_observe: bool = True) -> bool:
+        """Take an observation; tell whether it was taken: not an older one, nor only proposed.
 
         Raises:
             UsageError: there is no world, or it has no such field.
+            CoordinationError: the component's writer cannot be reached.
         """
         if self.world is None:
             raise UsageError("no_world", "no world is in force", hint="`comity world apply FILE`")
         self.world.require(seen.field)
-        writer = await self.writer(self.world.component_of(seen.field))
-        self._observed(writer, seen, reader, may_observe=may_observe)
+        seat = await self.seat(self.world.component_of(seen.field))
+        noted = await seat.observe(seen, may_observe=may_observe)
+        self._told_seen(seen, noted.version, reader)
+        return noted.is_taken
 
     def may_observe(self, field: str, principal: str) -> bool:
         """Tell whether a principal's word on a field is an observation; unnamed: no."""
@@ -280,15 +338,31 @@ class Coordinator:
         named = [] if self.world is None else list(self.world.named_fields())
         return list(dict.fromkeys([*named, *(name for writer in self.writers() for name in writer.picture.fields)]))
 
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Return the claims that this node knows of."""
+        return self._claims
+
+    async def store_now(self) -> bool:
+        """Store what is not stored yet; False where a component was lost over it."""
+        writers = self.writers()
+        for writer in writers:
+            await self._store(writer)
+        return not any(writer.is_lost for writer in writers)
+
     def writers(self) -> Sequence[Writer]:
         """Return the components that this node writes."""
         return tuple(writer for writer in self._writers.values() if not writer.is_lost)
 
     # Inside
 
-    def _observed(self, writer: Writer, seen: Observation, reader: Id, *, may_observe: bool) -> None:
-        writer.observe(seen, may_observe=may_observe)
-        version = writer.picture.state(seen.field).version
+    async def _observe_beside(self, seen: Observation, reader: Id, *, may_observe: bool) -> None:
+        try:
+            await self.observe(seen, reader, may_observe=may_observe)
+        except ComityError as error:
+            log.warning("`%s` was seen and could not be noted: %s", seen.field, error.message)
+
+    def _told_seen(self, seen: Observation, version: int, reader: Id = b"") -> None:
         if reader:
             if len(self._reads) >= TASKS_MAX:
                 self._reads.clear()
@@ -303,6 +377,20 @@ class Coordinator:
             listener(seen, version)
         self._bell.ring()
 
+    async def _holds(self, component: str) -> bool:
+        """Tell whether this node writes a component, as far as it can know; the guard of each intent is sure."""
+        found = self._writers.get(component)
+        if found is None or found.is_lost:
+            return False
+        if found.is_doubted:
+            row = await self.store.state(rows.COMPONENT, component)
+            found.is_lost = row is None or row.version != found.epoch
+            found.is_doubted = False
+        return not found.is_lost
+
+    async def _is_alive(self, node: Id) -> bool:
+        return any(item.id == node and item.alive for item in await self.store.nodes())
+
     def _adopt(self, world: World | None) -> None:
         self.world = world
         for writer in self._writers.values():
@@ -311,27 +399,29 @@ class Coordinator:
         for told in self.on_world:
             told(world)
 
-    def _lost(self, writer: Writer) -> Callable[[], None]:
-        def look() -> None:
-            self._is_stale = True
-            writer.is_doubted = True
+    async def _try(self, component: str, row: StateRow | None) -> None:
+        """Try to become the component's writer after the one of `row`: take the next epoch, then read what is there.
 
-        return look
-
-    async def _take(self, component: str) -> Writer:
-        """Become the component's writer: take the next epoch, then read what is there."""
-        while True:
-            row = await self.store.state(rows.COMPONENT, component)
+        Another live node keeps a component for a moment, so that two do not only take it in turns.
+        """
+        async with self._taking.setdefault(component, asyncio.Lock()):
+            if await self._holds(component):
+                return
+            holder = rows.read_writer(row).node if row is not None else self._node
+            if holder != self._node and await self._is_alive(holder):
+                await self.clock.sleep(TENURE_S)
             seen = row.version if row is not None else 0
-            mine = StateWrite(rows.COMPONENT, component, pack(rows.WriterRow(self._node)), seen)
-            (answer,) = await self.store.commit([Unit(OperatorSubject("coordination"), state=(mine,))])
-            if not isinstance(answer, GuardFailed):
-                break
-        assert self.world is not None
-        writer = Writer(component, seen + 1, self.world, self._watch)
-        writer.take(self._claims, self._plans)
-        await writer.load(self.store)
-        return writer
+            mine = pack(rows.WriterRow(self._node, self.url(), self.secret))
+            unit = Unit(OperatorSubject("coordination"), state=(StateWrite(rows.COMPONENT, component, mine, seen),))
+            (answer,) = await self.store.commit([unit])
+            if isinstance(answer, GuardFailed):
+                return
+            assert self.world is not None
+            writer = Writer(component, seen + 1, self.world, self._watch)
+            writer.take(self._claims, self._plans)
+            await writer.load(self.store)
+            if writer.world is self.world:
+                self._writers[component] = writer
 
     async def _keep(self) -> None:
         """Let acts that have settled become part of the values, and store what has changed."""
@@ -349,17 +439,50 @@ class Coordinator:
             if not is_busy:
                 await self._bell.wait(heard, IDLE_S)
 
+    async def _void(self, writer: Writer, flight: Flight) -> None:
+        """Let go of a hold for good: its ticket is used up, or the intent has come after all."""
+        row = rows.ReservationRow(flight, bytes.fromhex(flight.task), 0, is_void=True)
+        guards = (rows.epoch_guard(writer.component, writer.epoch),)
+        unit = Unit(OperatorSubject("coordination"), guards=guards, state=(rows.reservation_write(row),))
+        (answer,) = await self.store.commit([unit])
+        if not isinstance(answer, GuardFailed):
+            writer.picture.drop(flight.ticket)
+        else:
+            writer.is_doubted = True
+
     async def _store(self, writer: Writer) -> None:
+        for flight in writer.forgotten(self.clock.wall_us()):
+            await self._void(writer, flight)
         writer.land(self.clock.wall_us())
+        gone = writer.gone
         unit = writer.unit()
         if unit is None:
             return
+        told = await self._told_of(gone)
+        drops = tuple(StateWrite(waiters.NAMESPACE, key, None) for key in told)
+        unit = msgspec.structs.replace(unit, state=(*unit.state, *drops), sends=tuple(told.values()))
         (answer,) = await self.store.commit([unit])
         if isinstance(answer, GuardFailed):
             writer.is_lost = True
+            return
+        late = await self._told_of(gone)  # who began to wait while this was on its way
+        if late:
+            await self.store.commit([Unit(OperatorSubject("coordination"), sends=tuple(late.values()))])
+
+    async def _told_of(self, tickets: Collection[str]) -> dict[str, Message]:
+        """Return what tells those who wait for these reservations to go, by the key of each waiter's row."""
+        if not tickets:
+            return {}
+        found: dict[str, Message] = {}
+        for row in await self.store.states(waiters.NAMESPACE, f"{rows.RESERVATION}/"):
+            on, _, task = row.key.rpartition("|")
+            if on.partition("/")[2] in tickets:
+                sender = f"{on}:gone"
+                found[row.key] = Message(bytes.fromhex(task), sender, waiters.KIND, on, b"null", Wakes.WAITING)
+        return found
 
 
-_BESIDE: set[asyncio.Future[None]] = set()
+_BESIDE: set[asyncio.Future[Any]] = set()
 
 
 def document_row(document: WorldDocument, by: str, at_us: int, text: str = "") -> bytes:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from comity.coordination.ruling import Proposal, Ruling
 from comity.core.codec import canonical, decode, pack
-from comity.core.errors import ComityError
+from comity.core.errors import ComityError, CoordinationError
 from comity.core.ids import show_id
 from comity.journal.call import Attempt, Call, Kind
 from comity.journal.ports import View
 from comity.journal.unit import OperatorSubject, StateWrite, Unit
-from comity.journal.verdict import Allow, Hold, Redundant, Refuse, Trim, Verdict, Wait
+from comity.journal.verdict import Allow, Redundant, Refuse, Trim, Verdict, Wait
 from comity.runtime.coordination import rows
-from comity.runtime.coordination.coordinator import Coordinator, Site
+from comity.runtime.coordination.coordinator import Coordinator
+from comity.runtime.coordination.seat import Judged, Seat
 
+AGAIN_US = 1_000_000
+"""So soon a component is asked again whose writer cannot be reached."""
 _ALLOW = Allow()
 
 
@@ -71,18 +76,21 @@ class WorldGate:
             observation=self._of.observation_of(view.task),
             allowed=await self._allowed(ticket, view.waits),
         )
-        site = await self._of.site(view.tool, args)
-        ruling = site.writer.admission.judge(proposal, now_us, view.tool) if site is not None else None
-        if site is None:
-            ruling = self._of.undeclared(proposal)
+        try:
+            found = await self._of.judge(proposal, view.tool, now_us)
+        except CoordinationError as error:
+            return Wait(error.message, now_us + AGAIN_US)
+        judged, seat = found if found is not None else (None, None)
+        ruling = judged.ruling if judged is not None else self._of.undeclared(proposal)
         if ruling is None:
             return _ALLOW
         self._of.told(proposal, ruling, now_us)
-        return await self._verdict(proposal, ruling, view, site)
-
-    async def _verdict(self, proposal: Proposal, ruling: Ruling, view: View, site: Site | None) -> Verdict:
         if ruling.word == "admit":
-            return self._admitted(ruling, view, site)
+            return self._admitted(ruling, view, judged, seat)
+        return await self._turned(proposal, ruling, view)
+
+    async def _turned(self, proposal: Proposal, ruling: Ruling, view: View) -> Verdict:
+        """Say in the kernel's words why a call was not let through as it was asked."""
         if ruling.word == "trim":
             return Trim(canonical(ruling.args), f"{ruling.rule}: {ruling.reason}")
         if ruling.word == "defer":
@@ -95,21 +103,20 @@ class WorldGate:
             return await self._escalated(proposal, ruling, view)
         return Refuse(f"coordination.{_code(ruling.rule)}", ruling.reason, ruling.remedy)
 
-    def _admitted(self, ruling: Ruling, view: View, site: Site | None) -> Verdict:
-        if site is None:
+    def _admitted(self, ruling: Ruling, view: View, judged: Judged | None, seat: Seat | None) -> Verdict:
+        if judged is None or seat is None:
             return Allow(touched=ruling.touched)
         assert ruling.touched is not None
-        writer = site.writer
-        touched = self._of.named(ruling.touched, writer)
+        touched = msgspec.structs.replace(ruling.touched, components=((judged.component, judged.epoch),))
         guards = (
-            rows.document_guard(site.document),
-            rows.claims_guard(site.claims),
-            rows.epoch_guard(writer.component, writer.epoch),
+            rows.document_guard(judged.document),
+            rows.claims_guard(judged.claims),
+            rows.epoch_guard(judged.component, judged.epoch),
         )
         if ruling.flight is None:
             return Allow(guards, touched=touched)
         row = rows.ReservationRow(ruling.flight, view.task, view.last_seq)
-        hold: Hold = self._of.hold(writer, ruling.flight.ticket)
+        hold = self._of.hold(seat, ruling.flight.ticket)
         return Allow(guards, (rows.reservation_write(row),), (hold,), touched)
 
     async def _allowed(self, ticket: str, waits: int) -> frozenset[str]:

@@ -3,13 +3,15 @@
 `world/document` is the world file that is in force. `component/NAME` says who writes a component: its version is the
 epoch, which every intent that touches the component is guarded by. `reservation/TICKET` is written in an intent's own
 transaction; what became of it stands in the task's journal. `world_field/NAME` is what is believed.
-`claim/generation` moves with every claim, and guards intents too.
+`claim/generation` moves with every claim, and guards intents too. `world/baseline` is what an operator signed off as
+usual.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from comity.coordination.detectors.baseline import NO_BASELINE, Baseline
 from comity.coordination.document import WorldDocument
 from comity.coordination.picture import FieldRow, Flight
 from comity.core.codec import pack
@@ -18,6 +20,7 @@ from comity.journal.world import Claim, Plan
 
 WORLD = "world"
 DOCUMENT = "document"
+BASELINE = "baseline"
 COMPONENT = "component"
 FIELD = "world_field"
 RESERVATION = "reservation"
@@ -45,11 +48,15 @@ class WriterRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ReservationRow(msgspec.Struct, frozen=True, array_like=True):
-    """A reservation as its intent wrote it; the intent is in the task's journal behind entry `after_seq`."""
+    """A reservation as its intent wrote it; the intent is in the task's journal behind entry `after_seq`.
+
+    One that is void was written by the component's writer, so that an intent that comes too late finds the ticket used.
+    """
 
     flight: Flight
     task: bytes
     after_seq: int
+    is_void: bool = False
 
 
 class EscalationRow(msgspec.Struct, frozen=True, array_like=True):
@@ -90,6 +97,11 @@ def read_document(row: StateRow) -> WorldDocument:
     """Return the world file of its row."""
     held = msgspec.msgpack.decode(row.value, type=DocumentRow)
     return msgspec.json.decode(held.json, type=WorldDocument)
+
+
+def read_baseline(row: StateRow | None) -> Baseline:
+    """Return what was signed off as usual; nothing is where nobody has."""
+    return NO_BASELINE if row is None else msgspec.msgpack.decode(row.value, type=Baseline)
 
 
 def read_claim(row: StateRow) -> Claim:

@@ -7,6 +7,7 @@ writer takes a higher epoch first, then reads; so whatever an earlier one let th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from comity.coordination.admission import Admission, Watch
 from comity.coordination.picture import Flight, Picture
@@ -14,17 +15,33 @@ from comity.coordination.world import World
 from comity.core.codec import pack
 from comity.core.ids import Id
 from comity.journal.entry import Body, Entry, Intent, Outcome, Resolved
-from comity.journal.unit import OperatorSubject, StateWrite, Unit
+from comity.journal.unit import OperatorSubject, StateRow, StateWrite, Unit
 from comity.journal.world import Claim, Observation, Plan
-from comity.kernel.patience import Patient
 from comity.runtime.coordination import rows
 
+HELD_US = 60_000_000
+"""A hold that is older was never meant: whoever had it is gone. Many times a permit, so that no append is so late."""
 LANDED_MAX = 100
 """So many acts become part of the values in one unit at most."""
 
 
+class Rows(Protocol):
+    """What a picture is read from: a store, or a patient one."""
+
+    async def states(self, namespace: str, prefix: str = "") -> list[StateRow]:
+        """Return the state rows of a namespace whose keys begin with `prefix`."""
+        ...
+
+    async def load(self, task: Id, from_seq: int = 1) -> list[Entry]:
+        """Return a task's entries from `from_seq` on."""
+        ...
+
+
 class Writer:
-    """One component under one epoch: lost once another node has taken the next, doubted where that may be so."""
+    """One component under one epoch: lost once another node has taken the next, doubted where that may be so.
+
+    One without a component reads all of them, for a picture that is only looked at.
+    """
 
     def __init__(self, component: str, epoch: int, world: World, watch: Watch | None) -> None:
         """Begin with an empty picture; `load` fills it."""
@@ -39,14 +56,17 @@ class Writer:
         self._dirty: set[str] = set()
         self._gone: set[str] = set()
 
-    async def load(self, store: Patient) -> None:
+    async def load(self, store: Rows) -> None:
         """Read fields and reservations, and what the journals say became of them."""
         for row in await store.states(rows.FIELD):
-            if self.world.component_of(row.key) == self.component:
+            if self._is_mine(row.key):
                 self.picture.restore(row.key, rows.read_field(row))
         for row in await store.states(rows.RESERVATION):
             held = rows.read_reservation(row)
-            if self.world.component_of(held.flight.effects[0].field) != self.component:
+            if held.is_void:
+                self._gone.add(row.key)
+                continue
+            if not self._is_mine(held.flight.effects[0].field):
                 continue
             self.picture.hold(held.flight)
             for entry in await store.load(held.task, held.after_seq + 1):
@@ -73,10 +93,10 @@ class Writer:
         elif isinstance(body, Resolved) and body.verdict != "again":
             self._ended(task, body.call, "done" if body.verdict == "happened" else "failed", entry.at_us)
 
-    def drop(self, ticket: str) -> None:
-        """Forget an act that was not meant after all."""
-        self.picture.drop(ticket)
-        self._gone.add(ticket)
+    def forgotten(self, now_us: int) -> list[Flight]:
+        """Return the holds that nobody has meant for so long that nobody will."""
+        held = (flight for flight in self.picture.flights.values() if flight.phase == "held")
+        return [flight for flight in held if flight.from_us + HELD_US < now_us]
 
     def observe(self, seen: Observation, *, may_observe: bool) -> bool:
         """Take an observation; it is stored with the next `unit`."""
@@ -93,6 +113,11 @@ class Writer:
             self._forget(flight.ticket)
         return over
 
+    @property
+    def gone(self) -> frozenset[str]:
+        """Return the tickets whose rows go with the next `unit`."""
+        return frozenset(self._gone)
+
     def unit(self) -> Unit | None:
         """Return what is to be stored, None where nothing has changed. A unit that is fenced off ends this writer."""
         if not self._dirty and not self._gone:
@@ -103,6 +128,10 @@ class Writer:
         self._gone.clear()
         guards = (rows.epoch_guard(self.component, self.epoch),)
         return Unit(OperatorSubject("coordination"), guards=guards, state=tuple(writes))
+
+    def _is_mine(self, field: str) -> bool:
+        component = self.world.component_of(field)
+        return component == self.component if self.component else bool(component)
 
     def _ended(self, task: Id, call: int, end: str, at_us: int) -> None:
         ticket = self._calls.get((task, call))

@@ -1,6 +1,6 @@
 """On reported seeds, no detector is worse than it was: the stored floors may rise and never fall.
 
-They are below what was seen (docs/benchmarks.md has that, over many more seeds), by what few seeds waver.
+They are what was seen on these few seeds, cut to two digits; docs/benchmarks.md has it over many more.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from benchmarks.detection_score import Ours, Score, alarms_of
 from comity.testing.corpus import FAMILIES, REPORTED, traces
 
 FLOORS = {
-    "oscillation": (0.95, 0.75),
-    "limit_cycle": (0.85, 0.85),
-    "direct_conflict": (0.95, 0.9),
-    "indirect_conflict": (0.95, 0.9),
-    "implicit_conflict": (0.75, 0.9),
-    "stale": (0.95, 0.85),
-    "undo_war": (0.95, 0.95),
-    "intent_violation": (0.95, 0.95),
-    "cascade": (0.95, 0.95),
-    "herding": (0.9, 0.95),
-    "domain_cap": (0.95, 0.95),
-    "livelock": (0.85, 0.95),
-    "contract_drift": (0.95, 0.95),
+    "oscillation": (1.0, 0.87),
+    "limit_cycle": (1.0, 0.87),
+    "direct_conflict": (1.0, 0.87),
+    "indirect_conflict": (1.0, 1.0),
+    "implicit_conflict": (0.8, 1.0),
+    "stale": (1.0, 0.91),
+    "undo_war": (1.0, 1.0),
+    "intent_violation": (1.0, 1.0),
+    "cascade": (1.0, 1.0),
+    "herding": (1.0, 1.0),
+    "domain_cap": (1.0, 1.0),
+    "livelock": (1.0, 1.0),
+    "contract_drift": (1.0, 1.0),
 }
 SEEDS = 4
 

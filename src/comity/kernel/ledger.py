@@ -35,6 +35,7 @@ from comity.journal.entry import (
 )
 from comity.journal.segment import EMPTY_HEAD, NOTHING, Payload
 from comity.journal.spec import Effect
+from comity.journal.task import Wake
 
 
 @dataclass(slots=True)
@@ -194,6 +195,13 @@ class Ledger:
         if not record.meant:
             self.open.pop(record.seq, None)
 
+    def _forget_deferred(self) -> None:
+        """An outside program that is replaced wants nothing any more that was not meant; its successor may ask anew."""
+        for record in self.open_calls():
+            is_deferred = record.waiting is not None and record.waiting.condition == Wake.DEFERRED
+            if is_deferred and not record.meant and not record.cleans and self.by_key.get(record.key) is record:
+                self._forget(record)
+
     def _forget_open_copies(self) -> None:
         """A fork does not inherit its origin's open calls: its own agent asks them anew."""
         if self.created is None or not self.created.forked_at:
@@ -229,6 +237,8 @@ class Ledger:
         self.budget = body.budget
 
     def _incarnated(self, _item: Entry, body: Incarnated) -> None:
+        if self.adopted and body.incarnation != self.incarnation:
+            self._forget_deferred()
         self.incarnation = body.incarnation
         if self.session_head is None:
             self.session_head = body.session_head

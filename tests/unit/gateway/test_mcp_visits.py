@@ -7,13 +7,18 @@ from typing import Any
 
 from starlette.applications import Starlette
 
+from comity.core.ids import Id
 from comity.gateway.mcp import PATIENCE_S
 from comity.gateway.routes import gateway_routes
-from comity.journal.call import Kind
+from comity.journal.call import Call, Kind
 from comity.journal.entry import Intent, Outcome, Waiting
+from comity.journal.ports import View
 from comity.journal.spec import Outside
 from comity.journal.task import State
+from comity.journal.unit import OperatorSubject, StateWrite, Unit
+from comity.journal.verdict import Allow, Verdict, Wait
 from comity.journal.wire import Answer
+from comity.kernel.open_gate import PassGate
 from gate_stage import Gate, GateStage, asking, chat
 from mcp_stage import tool_call
 
@@ -177,3 +182,65 @@ async def test_what_a_read_found_is_durable_before_the_program_hears_of_it() -> 
         assert (await program.call("look"))["structuredContent"] == {"free": 3}
         outcomes = [body for body in await gate.bodies(task) if isinstance(body, Outcome)]
     assert [outcome.result.inline for outcome in outcomes] == [b'{"free":3}']
+
+
+class Shut(PassGate):
+    """A gate that has tools wait until it is opened."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        gate.kernel.admit = self
+
+    async def judge(self, call: Call, view: View, now_us: int) -> Verdict:
+        row = await self.gate.stage.store.state("door", "open")
+        return Allow() if row is not None or call.kind != Kind.TOOL else Wait("it is shut", on="door/open")
+
+    async def waits(self, task: Id) -> None:
+        """Let time pass until a call is deferred, and its wait journaled."""
+        while not any(isinstance(body, Waiting) for body in await self.gate.bodies(task)):
+            await self.gate.stage.clock.advance(0.1)
+
+    async def open(self) -> None:
+        await self.gate.stage.store.commit([Unit(OperatorSubject("tester"), state=(StateWrite("door", "open", b""),))])
+        self.gate.kernel.poke()
+
+
+async def test_what_a_replaced_program_waited_for_is_not_done_unless_its_successor_asks_for_it() -> None:
+    stage = GateStage()
+
+    async def play(name: str, args: Any) -> Any:
+        return args
+
+    stage.hand.play = play
+    async with stage.node() as gate:
+        task, shut = await stage.create(), Shut(gate)
+        first = Program(gate, await gate.adopt(task))
+        gate.post(first.token, tool_call("book", {"room": 7}), "/mcp", **{"content-type": "application/json"})
+        await shut.waits(task)
+        second = Program(gate, await gate.adopt(task, renew=True))
+        assert (await second.call("comity_progress", {"text": "I do something else"}))["structuredContent"]
+        await shut.open()
+        assert (await second.call("mail", {"to": "x"}))["structuredContent"] == {"to": "x"}
+        assert stage.hand.done == [("mail", {"to": "x"})]
+        assert (await second.call("book", {"room": 7}))["structuredContent"] == {"room": 7}
+        assert stage.hand.done[1:] == [("book", {"room": 7})]
+
+
+async def test_what_a_living_program_waits_for_is_done_once_though_its_node_begins_again() -> None:
+    stage = GateStage()
+
+    async def play(name: str, args: Any) -> Any:
+        return args
+
+    stage.hand.play = play
+    async with stage.node() as gate:
+        task = await stage.create()
+        token = await gate.adopt(task)
+        Program(gate, token)
+        shut = Shut(gate)
+        gate.post(token, tool_call("book", {"room": 7}), "/mcp", **{"content-type": "application/json"})
+        await shut.waits(task)
+    async with stage.node() as gate:
+        await Shut(gate).open()
+        assert (await Program(gate, token).call("book", {"room": 7}))["structuredContent"] == {"room": 7}
+        assert stage.hand.done == [("book", {"room": 7})]

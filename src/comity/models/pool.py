@@ -14,6 +14,7 @@ import httpx2
 
 from comity.models import failure
 from comity.models.connection import Connection
+from comity.models.reaching import Resolve, connect
 from comity.models.settings import Upstream
 
 CONNECTIONS_MAX = 1_000
@@ -45,8 +46,9 @@ class Endpoint(NamedTuple):
 class ConnectionPool:
     """A pool; it belongs to the event loop on which it is used first."""
 
-    def __init__(self, name: str, upstream: Upstream) -> None:
-        """Open nothing yet."""
+    def __init__(self, name: str, upstream: Upstream, resolve: Resolve | None = None) -> None:
+        """Open nothing yet; `resolve` looks names up, the system's way by default."""
+        self._resolve = resolve
         self._name = name
         self._upstream = upstream
         self._target = _endpoint(upstream.base_url)
@@ -110,11 +112,13 @@ class ConnectionPool:
 
     async def _open(self) -> Connection:
         first = self._proxy or self._target
-        _, connection = await asyncio.get_running_loop().create_connection(
+        connection = await connect(
             lambda: Connection(self._name, self._upstream.timeout_s),
             first.host,
             first.port,
-            ssl=self._context() if first.scheme == "https" else None,
+            self._context() if first.scheme == "https" else None,
+            allow_private=self._upstream.allow_private or self._proxy is not None,
+            resolve=self._resolve,
         )
         self._all.add(connection)
         connection.lost.add_done_callback(lambda _: self._all.discard(connection))

@@ -29,7 +29,8 @@ class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     environment variable with its key (empty: none is sent); `timeout_s` is the longest silence, not the longest answer.
     `output_limit` is how the server calls the limit on what it may produce: `max_tokens`, or `max_completion_tokens`
     (OpenAI itself). `echo_reasoning` sends a model's earlier reasoning back to it, which some servers demand and others
-    refuse; both are for conversations of the SDK.
+    refuse; both are for conversations of the SDK. An address in `base_url`, and `localhost`, may be any; another name
+    may lead to an address of a private network where `allow_private` says so, and a `proxy` always.
     """
 
     base_url: str
@@ -40,6 +41,7 @@ class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output_limit: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
     echo_reasoning: bool = False
     proxy: str = ""
+    allow_private: bool = False
 
     def speaks(self, wire: str) -> bool:
         """Tell whether it serves requests of this format; "" is the SDK's, which are Chat Completions."""
@@ -106,7 +108,8 @@ def from_environment(environment: Mapping[str, str]) -> Found:
 
     OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL give `default`, and every other name by the pattern `*`.
     ANTHROPIC_BASE_URL (without its `/v1`) and ANTHROPIC_API_KEY give `claude-*`, and `*` where OpenAI's are not set.
-    Of URL and key one is enough: a key alone means the provider itself, a URL alone a server that asks for none.
+    Of URL and key one is enough: a key alone means the provider itself, a URL alone a server that asks for none. A URL
+    may lead to a private network: nobody but the operator can have set it, and nothing else could allow it.
     """
     models: dict[str, ModelEntry] = {}
     upstreams: dict[str, Upstream] = {}
@@ -132,8 +135,9 @@ def from_environment(environment: Mapping[str, str]) -> Found:
 
 
 def _openai(url: str, api_key_env: str) -> Upstream:
-    return Upstream(url or OPENAI_URL, api_key_env=api_key_env)
+    return Upstream(url or OPENAI_URL, api_key_env=api_key_env, allow_private=bool(url))
 
 
 def _anthropic(url: str, api_key_env: str) -> Upstream:
-    return Upstream((url or ANTHROPIC_URL).rstrip("/").removesuffix("/v1") + "/v1", "anthropic", api_key_env)
+    base_url = (url or ANTHROPIC_URL).rstrip("/").removesuffix("/v1") + "/v1"
+    return Upstream(base_url, "anthropic", api_key_env, allow_private=bool(url))

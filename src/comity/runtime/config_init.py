@@ -65,6 +65,7 @@ _TEXT = """\
 # output_limit = "auto"          # what the server calls its limit: "max_tokens" or "max_completion_tokens"
 # echo_reasoning = false         # send a model's earlier reasoning back to it
 # proxy = ""
+# allow_private = false          # whether the name may lead to an address of a private network
 
 # An upstream can also be a server of tools (MCP). Its tools are named after it: `crm.book`. What it offers when it is
 # first reached is accepted; what it changes later waits for `comity tools accept`.

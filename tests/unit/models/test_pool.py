@@ -14,6 +14,7 @@ import pytest
 from comity.core.errors import ComityError
 from comity.models import pool
 from comity.models.pool import ConnectionPool
+from comity.models.reaching import Resolve
 from comity.models.settings import Upstream
 from comity.testing.waiting import wait_until
 from unit.models.fake_upstream import request, speaking
@@ -243,3 +244,65 @@ async def test_a_proxy_that_does_not_let_us_through_makes_the_upstream_unreachab
         aclosing(ConnectionPool("u", Upstream("https://models.example/v1", proxy=f"http://{address}"))) as it,
     ):
         assert why in await unreachable(it)
+
+
+def leading_to(*addresses: str) -> Resolve:
+    """Return a look-up that knows one name, and these addresses of it."""
+
+    async def resolve(host: str, port: int) -> list[str]:
+        assert host == "models.example"
+        return list(addresses)
+
+    return resolve
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::ffff:10.0.0.1"])
+async def test_a_name_that_leads_into_a_private_network_is_not_followed(address: str):
+    upstream = Upstream("http://models.example:1/v1")
+    async with aclosing(ConnectionPool("u", upstream, leading_to(address))) as it:
+        said = await unreachable(it)
+    assert f"`models.example` leads to `{address}`" in said
+    assert "allow_private" in said
+
+
+async def test_a_name_that_leads_there_is_followed_where_an_operator_lets_it():
+    server = Server()
+    async with speaking(server.serve) as address:
+        upstream = Upstream(f"http://models.example:{address.rpartition(':')[2]}/v1", allow_private=True)
+        async with aclosing(ConnectionPool("u", upstream, leading_to("127.0.0.2", "127.0.0.1"))) as it:
+            assert await post(it) == b"hi"
+    assert f"host: models.example:{address.rpartition(':')[2]}" in server.heads[0]
+
+
+async def test_localhost_is_this_machine_and_may_be_reached():
+    server = Server()
+    async with speaking(server.serve) as address:
+        port = address.rpartition(":")[2]
+        async with aclosing(ConnectionPool("u", Upstream(f"http://localhost:{port}/v1"))) as it:
+            assert await post(it) == b"hi"
+
+
+async def test_a_proxy_is_the_operators_own_whatever_its_name_leads_to():
+    proxy = Server()
+    async with speaking(proxy.serve) as address:
+        upstream = Upstream("http://far.example/v1", proxy=f"http://models.example:{address.rpartition(':')[2]}")
+        async with aclosing(ConnectionPool("u", upstream, leading_to("127.0.0.1"))) as it:
+            assert await post(it) == b"hi"
+
+
+async def test_a_certificate_is_checked_against_the_name_not_the_address(certificate, monkeypatch):
+    serves, trusts = certificate
+    monkeypatch.setattr(httpx2, "create_ssl_context", lambda **_: trusts)
+    async with speaking(Server().serve, serves) as address:
+        port = address.rpartition(":")[2]
+        for name, is_right in (("models.example", True), ("other.example", False)):
+
+            async def resolve(host: str, port: int) -> list[str]:
+                return ["127.0.0.1"]
+
+            upstream = Upstream(f"https://{name}:{port}/v1", allow_private=True)
+            async with aclosing(ConnectionPool("u", upstream, resolve)) as it:
+                if is_right:
+                    assert await post(it) == b"hi"
+                else:
+                    assert "not valid for 'other.example'" in await unreachable(it)

@@ -13,7 +13,8 @@ def test_an_environment_without_their_variables_says_nothing():
 def test_openais_variables_give_the_default_model_and_every_name():
     found = from_environment({"OPENAI_BASE_URL": " http://127.0.0.1/v1 ", "OPENAI_API_KEY": "k", "OPENAI_MODEL": "m"})
     assert found.models == {"default": ModelEntry("environment", "m"), "*": ModelEntry("environment")}
-    assert found.upstreams == {"environment": Upstream("http://127.0.0.1/v1", api_key_env="OPENAI_API_KEY")}
+    upstream = Upstream("http://127.0.0.1/v1", api_key_env="OPENAI_API_KEY", allow_private=True)
+    assert found.upstreams == {"environment": upstream}
     assert found.sources == {"environment": "OPENAI_BASE_URL", "default": "OPENAI_BASE_URL", "*": "OPENAI_BASE_URL"}
 
 

@@ -46,7 +46,13 @@ class Door:
         self._changed = Bell(node.clock)
         self.forwarder = Forwarder(node.clock)
         node.outside.brains = self
-        node.kernel.on_ended.append(lambda row: self.forget(row.id))
+        for left in (node.kernel.on_ended, node.kernel.on_lost):
+            left.append(lambda row: self.forget(row.id))
+
+    @property
+    def known(self) -> set[Id]:
+        """Return the tasks whose last visit is kept here."""
+        return set(self._visits)
 
     # The kernel's side: the `Brains` port
 

@@ -95,6 +95,7 @@ class Kernel:
         lease_id = devices.entropy.take(16)
         self.lease = NodeLease(devices.store, devices.clock, node, lease_id, settings.lease_s, settings.lease_margin_s)
         self.on_ended: list[Callable[[TaskRow], None]] = []
+        self.on_lost: list[Callable[[TaskRow], None]] = []
         self.on_entry: list[OnEntry] = []
         self.before_take: list[Callable[[], Awaitable[None]]] = []
         self.listeners = [devices.listener] if devices.listener is not None else []
@@ -322,6 +323,9 @@ class Kernel:
         mine = row is not None and row.lease_id == self.lease.lease_id and row.epoch == run.row.epoch
         if row is not None and mine and row.state in (State.RUNNING, State.CANCELLING) and not self._is_draining:
             self._begin(row)
+        elif run.row.id not in self.runs:  # it may have been taken again meanwhile
+            for told in self.on_lost:
+                told(run.row)
 
     def _on_news(self) -> None:
         self._news.ring()

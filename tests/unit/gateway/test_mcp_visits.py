@@ -244,3 +244,26 @@ async def test_what_a_living_program_waits_for_is_done_once_though_its_node_begi
         await Shut(gate).open()
         assert (await Program(gate, token).call("book", {"room": 7}))["structuredContent"] == {"room": 7}
         assert stage.hand.done == [("book", {"room": 7})]
+
+
+async def test_a_node_that_lost_a_task_keeps_nothing_of_its_visit() -> None:
+    stage = GateStage()
+
+    async def play(name: str, args: Any) -> Any:
+        return args
+
+    stage.hand.play = play
+    async with stage.node() as gate:
+        task = await stage.create()
+        token = await gate.adopt(task)
+        program = Program(gate, token)
+        assert (await program.call("book", {"room": 7}))["structuredContent"] == {"room": 7}
+        assert gate.door.known == {task}
+        await stage.store.declare_dead(gate.kernel.lease.node)  # it was frozen for longer than its lease, say
+        async with stage.node() as other:
+            await gate.until(task, State.RUNNING)
+            assert (await Program(other, token).call("mail", {"to": "x"}))["structuredContent"] == {"to": "x"}
+            while gate.kernel.runs:
+                await stage.clock.advance(0.1)
+            assert gate.door.known == set()
+            assert other.door.known == {task}

@@ -22,8 +22,8 @@ import httpx2
 from conformance.processes import PATHS, TESTS, FrontControl, Service, clean, size, tail
 from tally.client import VARIABLE, Tally, TallyProcess
 
-UP_S = 30.0
-CALL_S = 30.0
+UP_S = 90.0
+CALL_S = 90.0
 FAKE_KEY = "sk-the-key-of-the-upstream"
 CONFIG = """\
 [server]

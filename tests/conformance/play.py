@@ -19,7 +19,7 @@ from conformance.processes import Agent, show, tail
 from conformance.rows import BOOK, PAY, THOUGHT, Row
 from conformance.script import GOAL, TWINS, answer
 
-PLACE_S = 40.0
+PLACE_S = 120.0
 INCARNATIONS_MAX = 6
 CLIENT_TIMEOUT_S = "1.0"
 THOUGHTS = 4

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from comity.testing.waiting import wait_until
-from conformance.programs import Program
+from conformance.programs import PROGRAMS, Program
+from conformance.starter import Forked, Starter
 
 TESTS = Path(__file__).parents[1]
 PATHS = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
 """Where processes find these tests, and the Comity beside them."""
-UP_S = 20.0
-AGENT_S = 60.0
+UP_S = 60.0
+AGENT_S = 180.0
 LOG_MAX = 3_000
 
 
@@ -69,6 +70,15 @@ class Service:
         return f"http://127.0.0.1:{self.ports[0]}"
 
 
+@functools.cache
+def starter_of(needs: str) -> Starter:
+    """Return what starts the Python programs that need the same packages."""
+    programs = [program for program in PROGRAMS if program.is_python and program.needs == needs]
+    paths = [programs[0].variables(is_stream=False).get("PYTHONPATH", ""), str(TESTS)]
+    files = dict.fromkeys(program.command[1] for program in programs)
+    return Starter([*files], clean({"PYTHONPATH": os.pathsep.join(path for path in paths if path)}))
+
+
 class Agent:
     """A process of a program: one incarnation of an agent."""
 
@@ -76,10 +86,14 @@ class Agent:
         self.log = log
         self.program = program
         self._out = log.with_suffix(".out")
-        with log.open("ab") as errors, self._out.open("wb") as out:
-            self._process = subprocess.Popen(
-                [*program.command, goal], env=clean(environment), stdin=subprocess.DEVNULL, stdout=out, stderr=errors
-            )
+        self._process = self._started([*program.command, goal], clean(environment))
+
+    def _started(self, command: list[str], environment: Mapping[str, str]) -> Forked | subprocess.Popen[bytes]:
+        if self.program.is_python:
+            starter = starter_of(self.program.needs)
+            return starter.start(command[1:], environment, self.log, self._out)
+        with self.log.open("ab") as errors, self._out.open("wb") as out:
+            return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=errors)
 
     @property
     def is_alive(self) -> bool:
@@ -88,7 +102,7 @@ class Agent:
 
     def kill(self) -> None:
         """End it with SIGKILL, and return when it is gone."""
-        self._process.send_signal(signal.SIGKILL)
+        self._process.kill()
         self._process.wait()
 
     async def wait(self, deadline_s: float = AGENT_S) -> int:
@@ -102,7 +116,8 @@ class Agent:
         except AssertionError:
             self.kill()
             raise
-        return int(self._process.returncode)
+        assert self._process.returncode is not None
+        return self._process.returncode
 
     @property
     def answer(self) -> str:

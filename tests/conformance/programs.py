@@ -33,6 +33,11 @@ class Program(NamedTuple):
         return f"{self.library}-{self.wire}" if self.wire else self.library
 
     @property
+    def is_python(self) -> bool:
+        """Tell whether it is a Python program."""
+        return self.file.endswith(".py")
+
+    @property
     def command(self) -> list[str]:
         """Return how to start it, less its goal."""
         path = folder_of(self.needs) / self.file if self.needs == "npm" else CLIENTS / self.file

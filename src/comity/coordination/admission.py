@@ -334,9 +334,7 @@ class Admission:
             return False
         return ruling is not None and ruling.word == "admit"
 
-    def _defer(
-        self, case: Case, rule: str, reason: str, fields: Iterable[str], awaits: Iterable[str] = ()
-    ) -> Ruling:
+    def _defer(self, case: Case, rule: str, reason: str, fields: Iterable[str], awaits: Iterable[str] = ()) -> Ruling:
         flights = [flight for name in fields for flight in self.picture.on_field(name)]
         first = min(flights, key=lambda flight: (flight.settled_us or 2**62, flight.from_us), default=None)
         behind = first.ticket if first is not None else ""
@@ -442,7 +440,7 @@ class Admission:
                 for far in reached
                 if step != 0
             ]
-        case.effects = tuple(made)
+        case.effects = tuple(sorted(made, key=lambda effect: effect.lag_us))
 
     def _is_set_in_flight(self, change: Change) -> bool:
         flying = [

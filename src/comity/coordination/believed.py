@@ -145,8 +145,8 @@ class FieldState:
         It cannot where a newer one is known, or where an act has landed of which nobody knows whether it was seen.
         """
         until_us = max(seen.at_us, seen.until_us)
-        later = [item for item in self.landed if item.settled_us > seen.at_us]
-        is_forgotten = self.landed_us > seen.at_us and (not later or len(later) == LANDED_MAX)
+        later = [item for item in self.landed if item.settled_us >= seen.at_us]
+        is_forgotten = self.landed_us >= seen.at_us and (not later or len(later) == LANDED_MAX)
         if seen.at_us <= self.observed_us or is_forgotten or any(item.from_us <= until_us for item in later):
             return False
         for item in later:
@@ -159,7 +159,7 @@ class FieldState:
 
     def land(self, flight: Flight, effect: Effect) -> bool:
         """Make an act part of the value; False where the value was seen after it had settled, and has it already."""
-        if self.observed_us >= flight.settled_us:
+        if self.has(flight):
             return False
         self.value = applied(self.value, effect)
         self.version += 1
@@ -175,8 +175,11 @@ class FieldState:
 
     def was_half_seen(self, flight: Flight) -> bool:
         """Tell whether the field was seen while an act may have been under way: nobody knows how much of it was."""
-        is_over = flight.phase == "done" and self.observed_us >= flight.settled_us
-        return self.until_us >= flight.from_us and not is_over
+        return self.until_us >= flight.from_us and not self.has(flight)
+
+    def has(self, flight: Flight) -> bool:
+        """Tell whether the field was seen after an act had settled: its value has it already."""
+        return flight.phase == "done" and self.observed_us > flight.settled_us
 
 
 def applied(value: FieldValue, effect: Effect) -> FieldValue:

@@ -183,7 +183,10 @@ class Trial:
         if not self._is_bad(without, windows):
             return True
         before, after = self._slack(without, windows), self._slack(state, windows)
-        return before is None or after is None or after < before - TOLERANCE
+        if before is None or after is None:
+            one, other = self.values(state, windows), self.values(without, windows)
+            return any(one[name] != other[name] or one[name] is None for name in self._part.condition.names)
+        return after < before - TOLERANCE
 
     def _is_higher(self, before: State, after: State, windows: Mapping[str, float]) -> bool:
         old, new = self._slack(before, windows), self._slack(after, windows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -182,6 +182,20 @@ class Picture:
         """Return what is in flight on a field."""
         return self.flights_by_field.get(name, {}).values()
 
+    def parted(self, flight: Flight, effects: Sequence[Effect]) -> list[list[Effect]]:
+        """Return an act's effects as they come together: what was seen since it began may be there already, or not yet.
+
+        So of these each field, and each lag, stands for itself.
+        """
+        if flight.ticket not in self.half_seen:
+            return [list(effects)] if effects else []
+        together: list[Effect] = []
+        apart: dict[tuple[str, int], list[Effect]] = {}
+        for effect in effects:
+            was_seen = self.state(effect.field).until_us >= flight.from_us
+            (apart.setdefault((effect.field, effect.lag_us), []) if was_seen else together).append(effect)
+        return [together, *apart.values()] if together else list(apart.values())
+
     def matured(self, now_us: int) -> list[Flight]:
         """Return the acts whose settle time is over and whose effect on each field is certain, oldest first.
 
@@ -208,7 +222,9 @@ class Picture:
                 changed.append(effect.field)
             window_us = self.world.window_us(effect.field) if not effect.lag_us else 0
             if window_us:
-                state.stepped(flight.done_us, step_of(effect), flight.done_us - window_us)
+                # What was taken away may leave a window as early as it may have happened, what was added as late.
+                by = step_of(effect)
+                state.stepped(flight.from_us if by < 0 else flight.done_us, by, flight.done_us - window_us)
                 changed.append(effect.field)
         self._forget(flight.ticket)
         return list(dict.fromkeys(changed))
@@ -231,7 +247,7 @@ class Picture:
 
     def _is_certain(self, flight: Flight, effect: Effect) -> bool:
         state = self.state(effect.field)
-        if state.observed_us >= flight.settled_us:
+        if state.has(flight):
             return True
         others = [other for other in self.on_field(effect.field) if other.ticket != flight.ticket]
         if any(_stands_over(other, flight, effect.field) and other.ticket in self.over for other in others):

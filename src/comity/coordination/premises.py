@@ -54,8 +54,12 @@ def _holds(premise: BoundPremise, value: FieldValue) -> bool:
 
 def _values(field: str, value: FieldValue, picture: Picture) -> Iterator[FieldValue]:
     """Yield what the field may come to by what is in flight on it."""
-    calls = [[effect for effect in flight.effects if effect.field == field] for flight in picture.on_field(field)]
-    chains = [[partial(_after, effects=stage) for stage in stages(call)] for call in calls]
+    pieces = [
+        piece
+        for flight in picture.on_field(field)
+        for piece in picture.parted(flight, [effect for effect in flight.effects if effect.field == field])
+    ]
+    chains = [[partial(_after, effects=stage) for stage in stages(piece)] for piece in pieces]
     seen: set[FieldValue] = set()
     for _, now in every_order(value, chains):
         if now not in seen:

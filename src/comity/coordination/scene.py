@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from comity.coordination.believed import Effect, FieldState, Flight, step_of
@@ -104,9 +104,7 @@ class Scene:
         for ticket in sorted(found):
             flight = found[ticket]
             here = [effect for effect in flight.effects if self._may_show(flight, effect)]
-            for effects in self._parted(flight, here) if ticket in self.picture.half_seen else (here,):
-                if effects:
-                    yield Piece(stages(effects), flight.done_us)
+            yield from (Piece(stages(effects), flight.done_us) for effects in self.picture.parted(flight, here))
 
     def _may_show(self, flight: Flight, effect: Effect) -> bool:
         """Tell whether an effect counts here: on a field of the invariant, and to come within its horizon."""
@@ -114,12 +112,3 @@ class Scene:
             return False
         waited_us = self.now_us - flight.done_us if flight.done_us else 0
         return effect.lag_us - waited_us <= self.instance.horizon_us
-
-    def _parted(self, flight: Flight, effects: Iterable[Effect]) -> list[list[Effect]]:
-        """Part a call of which some fields were seen since it began: these may show it already, the others not yet."""
-        together: list[Effect] = []
-        parted: dict[str, list[Effect]] = {}
-        for effect in effects:
-            was_seen = self.picture.state(effect.field).until_us >= flight.from_us
-            (parted.setdefault(effect.field, []) if was_seen else together).append(effect)
-        return [together, *parted.values()]

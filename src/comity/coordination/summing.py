@@ -138,6 +138,8 @@ class Sum:
         weight = self._weights[field]
         if field in self._scene.new:
             return self._ends(field, (self._scene.mine,))[1] > TOLERANCE
+        if not all(isinstance(effect.value, int | float) for effect in own):
+            return True
         if any(effect.op != "add" for effect in own) and not isinstance(self._base(field), int | float):
             return True
         least = self._ends(field, self._scene.others)[0] if own else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comity.coordination.document import WorldDocument
+from comity.coordination.world import World
 from comity.core.clock import Clock, SystemClock
 from comity.core.entropy import Entropy, SystemEntropy
 from comity.core.errors import StoreError, UsageError
@@ -29,12 +31,16 @@ from comity.runtime.catalog import Catalog
 from comity.runtime.collecting import COLLECT_AT
 from comity.runtime.config import Config
 from comity.runtime.coordination.assembly import Coordination
+from comity.runtime.coordination.polling import NAME as OBSERVER
+from comity.runtime.coordination.polling import keep_polls, observer_program
+from comity.runtime.coordination.scraping import Scraper
 from comity.runtime.hands import HandsByTool, ProcessHands
 from comity.runtime.hardening import allow_many_descriptors, hide_from_neighbours
 from comity.runtime.isolation import described
 from comity.runtime.isolation_paths import of_brains
 from comity.runtime.kept import KeptSettings
 from comity.runtime.nodelock import NodeLock, lock_path
+from comity.runtime.orders import Orders
 from comity.runtime.output import OnLine
 from comity.runtime.programs import LivePrograms
 from comity.runtime.zygote import ZygoteSettings
@@ -123,6 +129,9 @@ class Node:
         self.coordination = Coordination(store, self.clock, self.entropy, self.id, lambda: self.url)
         self.kernel = self._kernel()
         self.kernel.on_entry.append(self.coordination.coordinator.on_entry)
+        self.programs.own[OBSERVER] = lambda: observer_program(self.catalog.tools)
+        self.scraper = Scraper(self.coordination.coordinator, self.clock)
+        self._polling: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Hide this process from its neighbours, bury the dead of this machine, and begin to take tasks."""
@@ -137,6 +146,8 @@ class Node:
         if self.upstreams is not None:
             self.kernel.lease.on_renewed.append(self.upstreams.told_lease)
             await self.upstreams.start(UPSTREAMS_S)
+        self._observe(self.coordination.coordinator.world)
+        self.coordination.coordinator.on_world.append(self._observe)
         await self.kernel.start(host_name(), os.getpid(), address_of(self._lock, self.url))
         log.info("node %s is up on %s; brain isolation: %s", show_id(self.id), self.store.url, described())
 
@@ -149,6 +160,8 @@ class Node:
     async def close(self) -> None:
         """End everything at once."""
         await self.kernel.stop()
+        await self.scraper.stop()
+        await asyncio.gather(*self._polling, return_exceptions=True)
         await self.coordination.stop()
         self.hands.close()
         if self.upstreams is not None:
@@ -197,6 +210,16 @@ class Node:
         folder = self.config.file.parent if self.config.file is not None else Path.cwd()
         loaded = load_world(folder / self.config.sections.world.file)
         return loaded.document, loaded.text
+
+    def _observe(self, world: World | None) -> None:
+        """Scrape and poll as the world in force says."""
+        document = world.document if world is not None else WorldDocument()
+        self.scraper.adopt(document.scrapes)
+        orders = Orders(self.store, self.clock, self.entropy, "coordination")
+        version = self.coordination.coordinator.version
+        polls = asyncio.ensure_future(keep_polls(document, version, self.catalog.tools, orders, self.store))
+        self._polling.add(polls)
+        polls.add_done_callback(self._polling.discard)
 
     def _upstreams(self, tell: OnLine, secrets: tuple[str, ...]) -> McpHand | None:
         """Return the hand for tools of upstream MCP servers; None where none is configured."""

@@ -62,7 +62,7 @@ class StoredPrograms:
 class LivePrograms(StoredPrograms):
     """The `Programs` port of a node: a file that was edited since it was registered is read and registered again.
 
-    So versions and effect classes are those of the code that runs.
+    So versions and effect classes are those of the code that runs. `own` are the agents that Comity itself brings.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class LivePrograms(StoredPrograms):
     ) -> None:
         """Read files by `describe`, in a process of their own; `config` holds the operator's overrides."""
         super().__init__(store, of_outside)
+        self.own: dict[str, Callable[[], Program]] = {}
         self._kept = store
         self._describe = describe
         self._config = config
@@ -80,6 +81,8 @@ class LivePrograms(StoredPrograms):
         Raises:
             UsageError: the file was edited, and cannot be loaded or no longer offers the agent.
         """
+        if agent in self.own:
+            return self.own[agent]()
         program = await super().find(agent)
         if program is None or not program.file or digest_of(program.file) in ("", program.digest):
             return program

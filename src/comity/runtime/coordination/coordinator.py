@@ -85,6 +85,7 @@ class Coordinator:
         self.store = store
         self.clock = clock
         self.world: World | None = None
+        self.version = 0
         self.on_ruling: list[Callable[[Proposal, Ruling, int], None]] = []
         self.on_seen: list[Callable[[Observation, int], None]] = []
         self.on_world: list[Callable[[World | None], None]] = []
@@ -134,7 +135,7 @@ class Coordinator:
             generation = await self.store.state(rows.CLAIM, rows.GENERATION)
             now = Versions(row.version if row is not None else 0, generation.version if generation is not None else 0)
             if now.document != self._versions.document:
-                self._adopt(World(rows.read_document(row)) if row is not None else None)
+                self._adopt(World(rows.read_document(row)) if row is not None else None, now.document)
             if now != self._versions:
                 claims = [item for item in await self.store.states(rows.CLAIM) if item.key != rows.GENERATION]
                 self._claims = tuple(rows.read_claim(item) for item in claims)
@@ -391,8 +392,8 @@ class Coordinator:
     async def _is_alive(self, node: Id) -> bool:
         return any(item.id == node and item.alive for item in await self.store.nodes())
 
-    def _adopt(self, world: World | None) -> None:
-        self.world = world
+    def _adopt(self, world: World | None, version: int) -> None:
+        self.world, self.version = world, version
         for writer in self._writers.values():
             writer.is_lost = True
         self._writers.clear()

@@ -223,6 +223,7 @@ class Coordinator:
             if ask.what == "judge" and ask.proposal is not None:
                 return Told(await seat.judge(ask.proposal, ask.spec, ask.now_us))
             if ask.what == "observe" and ask.seen is not None:
+                self.world.require(ask.seen.field)
                 noted = await seat.observe(ask.seen, may_observe=ask.may_observe)
                 self._told_seen(ask.seen, noted.version)
                 is_kept = await self.store_now()

@@ -108,6 +108,8 @@ class World:
         self.kinds = self._compiled_kinds()
         self._fields: dict[str, tuple[Kind, FieldSection, dict[str, str]] | None] = {}
         self._spoken: dict[str, tuple[Speaks, ...]] = {}
+        self._groups: dict[str, frozenset[str]] = {}
+        self._fixed: dict[str, tuple[Instance, ...] | None] = {}
         self._instances: dict[tuple[str, tuple[tuple[str, str], ...]], Instance] = {}
         self._reached: dict[str, tuple[Influence, ...]] = {}
         self.labels = {canonical_name(name): item for name, item in document.resources.items()}
@@ -209,6 +211,23 @@ class World:
             found = rule.instance(bound)
             _keep(self._instances, key, found)
         return found
+
+    def groups_of(self, field: str) -> frozenset[str]:
+        """Return the patterns of invariants, filled in, that a field is one of."""
+        found = self._groups.get(field)
+        if found is None:
+            found = frozenset(pattern for item in self.spoken_of(field) for pattern in item.groups)
+            _keep(self._groups, field, found)
+        return found
+
+    def fixed_instances(self, field: str) -> tuple[Instance, ...] | None:
+        """Return the invariants that speak of a field, where these do not hang on what else exists; else None."""
+        if field not in self._fixed:
+            spoken = self.spoken_of(field)
+            bound = [self.instance(item.rule, item.bound) for item in spoken if item.bound is not None]
+            made = tuple({item.key: item for item in bound}.values()) if len(bound) == len(spoken) else None
+            _keep(self._fixed, field, made)
+        return self._fixed[field]
 
     def instances(self, field: str, known: Iterable[str]) -> tuple[Instance, ...]:
         """Return the invariants that speak of a field, with their templates filled in.
@@ -336,6 +355,8 @@ class World:
             yield [text for term in rule.let.values() for text in _texts(term)]
         for link in self.document.dependencies:
             yield [link.source, link.target]
+        for tool in self.document.tools.values():
+            yield [item.field for item in (*tool.touches, *tool.premises)]
         for contract in self.document.contracts.values():
             yield [contract.artefact, *(text for text in contract.consumers if "." in text)]
 

@@ -18,6 +18,7 @@ PREEMPTIONS_MAX = 2
 SCHEDULES_MAX = 2_000
 DEPTH = 3
 STEPS_MAX = 2_000
+SCHEDULED_STEPS_MAX = 100_000
 
 
 class Bounded(NamedTuple):
@@ -98,7 +99,7 @@ def _run(
 def scheduled(team: Team, chance: Generator, watch: Watch) -> tuple[Run | None, int]:
     """Run random priority schedules; return a violating run and how many were run."""
     starts = team.starts()
-    longest = 1
+    longest, taken_steps = 1, 0
     for number in range(SCHEDULES_MAX):
         start = chance.choice(starts)
         order = list(range(len(team.processes)))
@@ -117,18 +118,16 @@ def scheduled(team: Team, chance: Generator, watch: Watch) -> tuple[Run | None, 
                 order.remove(taken.by)
                 order.append(taken.by)
         longest = max(longest, len(steps))
-        if watch(len(steps)):
+        taken_steps += len(steps)
+        if watch(0) or taken_steps > SCHEDULED_STEPS_MAX:
             return None, number + 1
     return None, SCHEDULES_MAX
 
 
 def _highest(team: Team, state: int, order: Sequence[int], chance: Generator) -> Taken | None:
     """Return a step of the process that comes first among those that can move."""
-    by: dict[int, list[Taken]] = {}
-    for taken in team.steps(state):
-        if taken.state != state:
-            by.setdefault(taken.by, []).append(taken)
     for place in order:
-        if place in by:
-            return chance.choice(by[place])
+        steps = [taken for taken in team.steps_of(place, state) if taken.state != state]
+        if steps:
+            return steps[0] if len(steps) == 1 else chance.choice(steps)
     return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from comity.rehearsal.search import Searched
-from comity.rehearsal.team import SHARED_MASK, Taken, Team
+from comity.rehearsal.team import SHARED_BITS, SHARED_MASK, Taken, Team
 
 EXPANDED_MAX = 200_000
 """So many states are expanded to look for a loop; beyond that, none was found."""
@@ -26,15 +26,20 @@ def lasso(found: Searched) -> Lasso | None:
     The loop must fit once more into the acts that its agents have left, so that it is no single there and back.
     """
     team = found.team
-    groups: dict[object, list[int]] = {}
+    turned = _Turned(team)
+    met: dict[int, int] = {}
+    groups: dict[int, list[int]] = {}
     for state in found.parents:
-        groups.setdefault(_turned(team, state), []).append(state)
+        key = turned.key(state)
+        if key in met:
+            groups.setdefault(key, [met[key]]).append(state)
+        else:
+            met[key] = state
+    rank = {state: place for place, state in enumerate(found.parents)} if groups else {}
+    order = [state for group in groups.values() for state in group]
     budget = EXPANDED_MAX
-    order = [state for group in groups.values() if len(group) > 1 for state in group]
-    keys = {state: _turned(team, state) for state in order}
-    rank = {state: place for place, state in enumerate(found.parents)} if order else {}
     for state in sorted(order, key=rank.__getitem__):
-        goals = {item for item in groups[keys[state]] if _may_repeat(team, state, item)}
+        goals = {item for item in groups[turned.key(state)] if _may_repeat(team, state, item)}
         if goals:
             loop, used = _way(team, state, goals, budget)
             budget -= used
@@ -45,11 +50,31 @@ def lasso(found: Searched) -> Lasso | None:
     return None
 
 
-def _turned(team: Team, state: int) -> object:
-    """Return a state without how often its agents have acted."""
-    shared = team.shared(state)
-    parts = tuple(process.without_count(team.local(state, place)) for place, process in enumerate(team.processes))
-    return shared.values, shared.flying, shared.faults, shared.held, parts
+class _Turned:
+    """Numbers states without how often their agents have acted."""
+
+    def __init__(self, team: Team) -> None:
+        self._team = team
+        self._ids: dict[object, int] = {}
+        self._shared: dict[int, int] = {}
+        self._locals: list[dict[int, int]] = [{} for _ in team.processes]
+
+    def key(self, state: int) -> int:
+        team, shared = self._team, state & SHARED_MASK
+        made = self._shared.get(shared)
+        if made is None:
+            here = team.space.states[shared]
+            made = self._shared[shared] = self._id((here.values, here.flying, here.faults, here.held))
+        for place, (process, known) in enumerate(zip(team.processes, self._locals, strict=True)):
+            local = team.local(state, place)
+            found = known.get(local)
+            if found is None:
+                found = known[local] = self._id((place, process.without_count(local)))
+            made = made << SHARED_BITS | found
+        return made
+
+    def _id(self, value: object) -> int:
+        return self._ids.setdefault(value, len(self._ids))
 
 
 def _may_repeat(team: Team, first: int, last: int) -> bool:
@@ -132,6 +157,8 @@ def attained(found: Searched) -> Iterator[tuple[str, float]]:
 def _rests(team: Team, state: int) -> bool:
     shared = state & SHARED_MASK
     if team.space.is_bad[shared]:
+        return False
+    if any(process.is_pending(team.local(state, place)) for place, process in enumerate(team.processes)):
         return False
     for place in range(len(team.processes)):
         for move in team.moves(place, shared, team.local(state, place)):

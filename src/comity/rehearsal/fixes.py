@@ -54,6 +54,8 @@ def remedies(
             seen = explore(_remedied(plain, stage, candidate))
         except (UsageError, UnknownField):
             continue  # a patch that does not fit this world is no remedy
+        if not seen:
+            break
         bad = sum(len(item.bad) for item in seen)
         if trace.ends == "lasso" and not bad:
             bad = sum(lasso(item) is not None for item in seen)

@@ -35,16 +35,23 @@ class Examined:
     is_minimal: bool = True
 
     @property
+    def size_seen(self) -> int:
+        """Return up to which size every set was explored exhaustively."""
+        cut = [len(item.agents) for item in self.subsets if not item.is_exhaustive]
+        done = [len(item.agents) for item in self.subsets if item.is_exhaustive]
+        return min(cut) - 1 if cut else max(done, default=0)
+
+    @property
     def explored(self) -> int:
         """Return how many states were seen."""
         return sum(item.states for item in self.subsets)
 
 
 class Examination:
-    """Explores sets of agents of one stage."""
+    """Explores sets of agents of one stage: all together up to a bound of states, all smaller sets up to one in sum."""
 
     def __init__(self, stage: Stage, counting: Counting, *, states_max: int, watch: Watch) -> None:
-        """Explore each set up to `states_max`."""
+        """Explore up to `states_max`."""
         self._stage, self._counting = stage, counting
         self._states_max, self._watch = states_max, watch
         self._groups: dict[frozenset[str], Searched] = {}
@@ -55,18 +62,27 @@ class Examination:
         result = self.result
         whole = {frozenset(group) for group in self._stage.groups(names)}
         for subset in self._subsets(names):
-            found = self._explore(subset)
+            left = self._states_max - result.explored
+            if frozenset(subset) in whole:
+                left = self._states_max
+            elif left <= 0:
+                result.is_minimal = False
+                continue
+            found = self._explore(subset, left)
             if frozenset(subset) in whole or not names:
                 self._groups[frozenset(subset)] = found
             if found.bad:
                 result.minimal, result.violating = subset, found
                 result.is_minimal = result.is_minimal and all(item.is_exhaustive for item in result.subsets[:-1])
+                if not result.is_minimal:
+                    self._shrink(found)
                 return result
             if found.stopped and self._is_over():
                 break
-        result.whole = [
-            self._groups[group] if group in self._groups else self._explore(tuple(group)) for group in whole
-        ]
+        for group in sorted(whole, key=sorted):
+            if group not in self._groups:
+                self._groups[group] = self._explore(tuple(sorted(group)), self._states_max)
+        result.whole = [self._groups[group] for group in sorted(whole, key=sorted)]
         broken = next((item for item in result.whole if item.bad), None)
         if broken is not None:
             self._shrink(broken)
@@ -92,8 +108,8 @@ class Examination:
         else:
             yield from combinations(names, size)
 
-    def _explore(self, names: Sequence[str]) -> Searched:
-        found = search(self._stage.team(names), states_max=self._states_max, watch=self._watch)
+    def _explore(self, names: Sequence[str], states_max: int) -> Searched:
+        found = search(self._stage.team(names), states_max=states_max, watch=self._watch)
         self._counting.add(found)
         outcome = "violated" if found.bad else "safe" if found.is_exhaustive else "unknown"
         self.result.subsets.append(
@@ -111,7 +127,7 @@ class Examination:
         result.violating, result.is_minimal = broken, True
         for name in tuple(agents):
             fewer = [other for other in agents if other != name]
-            found = self._explore(fewer)
+            found = self._explore(fewer, self._states_max)
             if found.bad:
                 agents, result.violating = fewer, found
             elif not found.is_exhaustive:

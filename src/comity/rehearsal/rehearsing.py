@@ -22,8 +22,9 @@ from comity.rehearsal.stage import AdmitterOf, Stage, settings_of, with_fields
 from comity.rehearsal.trace import Trace, trace_of, traced
 
 FIX_STATES_MIN = 20_000
-FIX_GROWTH_MAX = 4
-"""A remedy is explored up to so many times the states of the original; one that needs more is not shown to be safe."""
+FIX_GROWTH_MAX, FIXES_SHARE = 4, 2
+"""A remedy is explored up to so many times the states of the original; one that needs more is not shown to
+be safe. All of them share so many times the bound of states; those beyond are not tried."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,9 @@ class _Rehearsal:
         if not cut and examined.whole:
             return ""
         said = [f"{item.stopped}: every run of at most {item.depth} steps" for item in cut] or ["nothing was finished"]
+        size = examined.size_seen
+        if 0 < size < len(self._names):
+            said.append("every agent by itself" if size == 1 else f"every set of at most {size} agents")
         return "bound: " + "; ".join(dict.fromkeys([*said, *(further.said if further is not None else [])]))
 
     def _whole(self, examined: Examined, outcome: Outcome, trace: Trace | None) -> tuple[int, int, tuple[Fix, ...]]:
@@ -185,13 +189,19 @@ class _Rehearsal:
 
     def _try(self, watch: Watch, states: int) -> Callable[[Stage], list[Searched]]:
         states_max = min(self._states_max, max(FIX_STATES_MIN, states * FIX_GROWTH_MAX))
+        left = self._states_max * FIXES_SHARE
 
         def explore(stage: Stage) -> list[Searched]:
+            nonlocal left
+            if left <= 0 or watch(0):
+                return []
             names = [name for name in self._names if name in stage.agents]
-            return [
+            found = [
                 search(stage.team(group), states_max=states_max, is_first_enough=False, watch=watch)
                 for group in stage.groups(names)
             ]
+            left -= sum(len(item.parents) for item in found)
+            return found
 
         return explore
 

@@ -66,11 +66,15 @@ class Team:
 
     def steps(self, state: int) -> Iterator[Taken]:
         """Yield every step from a state, as it is before alike processes are put in order."""
-        shared = state & SHARED_MASK
-        for place, shift in enumerate(self.shifts):
-            local = (state >> shift) & LOCAL_MASK
-            for move in self.moves(place, shared, local):
-                yield Taken(place, move, state + move.shared - shared + ((move.local - local) << shift))
+        for place in range(len(self.processes)):
+            yield from self.steps_of(place, state)
+
+    def steps_of(self, place: int, state: int) -> Iterator[Taken]:
+        """Yield the steps of the process at `place`."""
+        shared, shift = state & SHARED_MASK, self.shifts[place]
+        local = (state >> shift) & LOCAL_MASK
+        for move in self.moves(place, shared, local):
+            yield Taken(place, move, state + move.shared - shared + ((move.local - local) << shift))
 
     def moves(self, place: int, shared: int, local: int) -> Sequence[Move]:
         """Return the moves of the process at `place`."""

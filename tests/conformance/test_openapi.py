@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from comity.server.openapi import description
 from comity.server.table import OPERATIONS
@@ -39,6 +40,8 @@ async def clerk(context: Context) -> str:
 '''
 STREAMS = ["follow_task", "follow_all"]
 """They answer for as long as a task lives; tests/unit/server/test_events.py reads them."""
+READ_FURTHER = ["put_world"]
+"""What they are sent has a language of its own, which no schema describes."""
 SCHEMA = schemathesis.openapi.from_dict(description(OPERATIONS)).exclude(operation_id=STREAMS)
 QUICKLY = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 AT_LENGTH = settings(QUICKLY, max_examples=300)
@@ -100,7 +103,8 @@ def validate(case: schemathesis.Case, api: Api) -> None:
     """Send a request, and hold the answer to all that is said of it."""
     if case.headers.get("Authorization") == LET_IN:
         case.headers["Authorization"] = f"Bearer {api.token}"
-    case.call_and_validate(base_url=api.url)
+    unread = [positive_data_acceptance] if case.operation.definition.raw["operationId"] in READ_FURTHER else None
+    case.call_and_validate(base_url=api.url, excluded_checks=unread)
 
 
 @SCHEMA.parametrize()

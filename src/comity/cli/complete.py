@@ -68,6 +68,40 @@ def _tools(ctx: click.Context, incomplete: str, states: tuple[str, ...] = ()) ->
     return _asked(ctx, read, has_tools=True)
 
 
+def fields(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a field of the world in force."""
+
+    async def read(api: Api) -> list[CompletionItem]:
+        from comity.server import world_operations
+        from comity.server.world_bodies import FieldsQuery
+
+        page = await api.ask(world_operations.show, query=FieldsQuery(limit=1_000))
+        return [CompletionItem(it.field) for it in page.fields if it.field.startswith(incomplete)][:SHOWN_MAX]
+
+    return _asked(ctx, read)
+
+
+def claims(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a claim in force."""
+
+    async def read(api: Api) -> list[CompletionItem]:
+        from comity.server import world_operations
+        from comity.server.world_bodies import ClaimsQuery
+
+        page = await api.ask(world_operations.claims, query=ClaimsQuery(limit=1_000))
+        found = [item for item in page.claims if item.id.startswith(incomplete)][:SHOWN_MAX]
+        return [CompletionItem(item.id, help=item.scope) for item in found]
+
+    return _asked(ctx, read)
+
+
+def detectors(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a detector."""
+    from comity.coordination.detectors.panel import KINDS
+
+    return [CompletionItem(name) for name in KINDS if name.startswith(incomplete)]
+
+
 def scopes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete a scope: its kind, then the task or the agent."""
     kind, colon, rest = incomplete.partition(":")

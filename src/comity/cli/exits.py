@@ -43,6 +43,7 @@ _NOT_THERE = frozenset(
         "no_agent_file",
         "no_config",
         "no_such_agent",
+        "no_such_claim",
         "no_such_call",
         "no_such_entry",
         "no_such_file",
@@ -51,9 +52,12 @@ _NOT_THERE = frozenset(
         "no_such_task",
         "no_such_token",
         "no_such_tool",
+        "no_world",
         "not_asked",
         "not_stopped",
         "unknown_agent",
+        "unknown_detector",
+        "unknown_field",
     }
 )
 

@@ -121,8 +121,12 @@ def _path_parameters(operation: Operation) -> list[Document]:
 def _query_parameters(operation: Operation, components: dict[str, Any]) -> list[Document]:
     if operation.query is Nothing:
         return []
-    properties = components[operation.query.__name__]["properties"]
-    return [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
+    described = components[operation.query.__name__]
+    needed = {name: {"required": True} for name in described.get("required", ())}
+    return [
+        {"name": name, "in": "query", **needed.get(name, {}), "schema": schema}
+        for name, schema in described["properties"].items()
+    ]
 
 
 def _responses(operation: Operation) -> Document:

@@ -20,6 +20,9 @@ _HERE = "comity.cli.commands.world"
 COMMANDS = {
     "check": (f"{_HERE}:check", "Tell what is wrong with a world file, line by line."),
     "schema": (f"{_HERE}:schema", "Print the JSON Schema of a world file."),
+    "apply": (f"{_HERE}_state:apply", "Put a world file in force."),
+    "show": (f"{_HERE}_state:show", "Show what is believed of the world in force."),
+    "observe": (f"{_HERE}_state:observe", "Tell what fields are."),
 }
 _NAMES_SHOWN_MAX = 6
 
@@ -67,7 +70,7 @@ def check(app: App, *, paths: tuple[Path, ...]) -> int:
             {"file": str(path), "is_valid": understood is not None, "problems": problems, "understood": understood}
         )
         if not app.is_json:
-            _write_problems(app, str(path), problems)
+            write_problems(app, str(path), problems)
             if understood is not None:
                 _write_summary(app, str(path), understood, is_long=len(paths) == 1)
     if app.is_json:
@@ -93,7 +96,8 @@ def schema(app: App) -> None:
     app.screen.document(json_schema())
 
 
-def _write_problems(app: App, name: str, problems: tuple[Problem, ...]) -> None:
+def write_problems(app: App, name: str, problems: tuple[Problem, ...]) -> None:
+    """Write what is wrong with a world file, a line for each."""
     for problem in problems:
         place = f"{name}:{problem.line}" if problem.line else name
         where = f"{problem.path}: " if problem.path else ""

@@ -7,14 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from comity.rehearsal.against import Conflict, conflicts
     from comity.rehearsal.asserting import assert_coordinated, assert_replay_holds
     from comity.rehearsal.code_replay import Branching
+    from comity.rehearsal.recorded import calls_of
     from comity.rehearsal.rehearsing import Options, rehearse, stage_of
     from comity.rehearsal.report import Fix, Report, SubsetResult
     from comity.rehearsal.trace import Trace, replay
 
 __all__ = [
     "Branching",
+    "Conflict",
     "Fix",
     "Options",
     "Report",
@@ -22,6 +25,8 @@ __all__ = [
     "Trace",
     "assert_coordinated",
     "assert_replay_holds",
+    "calls_of",
+    "conflicts",
     "rehearse",
     "replay",
     "stage_of",
@@ -29,6 +34,7 @@ __all__ = [
 
 _HOME = {
     "Branching": "code_replay",
+    "Conflict": "against",
     "Fix": "report",
     "Options": "rehearsing",
     "Report": "report",
@@ -36,6 +42,8 @@ _HOME = {
     "Trace": "trace",
     "assert_coordinated": "asserting",
     "assert_replay_holds": "asserting",
+    "calls_of": "recorded",
+    "conflicts": "against",
     "rehearse": "rehearsing",
     "replay": "trace",
     "stage_of": "rehearsing",

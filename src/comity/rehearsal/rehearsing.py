@@ -164,7 +164,9 @@ class _Rehearsal:
         cut = [item for item in examined.whole if item.stopped]
         if not cut and examined.whole:
             return ""
-        said = [f"{item.stopped}: every run of at most {item.depth} steps" for item in cut] or ["nothing was finished"]
+        said = [
+            f"{item.stopped}: every run of at most {item.depth} steps" if item.depth else item.stopped for item in cut
+        ] or ["not every set of agents was begun"]
         size = examined.size_seen
         if 0 < size < len(self._names):
             said.append("every agent by itself" if size == 1 else f"every set of at most {size} agents")

@@ -295,7 +295,7 @@ class Admission:
         return None
 
     def _detectors(self, case: Case) -> Ruling | None:
-        if case.repairs():
+        if isinstance(self._watch, _NoWatch) or case.repairs():
             return None
         for objection in self._watch.objections(self.acted(case, case.bound.changes)):
             if objection.detector in case.proposal.allowed:

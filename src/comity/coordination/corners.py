@@ -32,6 +32,7 @@ ELEMENTS_MAX = 8
 State = tuple[FieldValue, ...]
 Both = tuple[State, State]
 """A world with the act, and the same without it."""
+_NOTHING = Finding()
 _ABSENT = "\0absent"
 """The value of a field that does not exist until something touches it."""
 
@@ -45,19 +46,19 @@ def judge(instance: Instance, picture: Picture, effects: Sequence[Effect], now_u
     if not scene.mine.stages:
         return Finding()
     found = [
-        (Sum(scene, form).judge() if form is not None else Trial(scene, part).judge())._replace(
-            condition=part.condition.text
-        )
+        Sum(scene, form).judge() if form is not None else Trial(scene, part).judge()
         for part, form in zip(instance.parts, instance.forms, strict=True)
     ]
-    worst = next((one for one in found if one.breaks), None) or next((one for one in found if one.is_unknown), None)
     is_broken = any(one.is_broken for one in found)
     presses = any(one.presses for one in found)
+    worst = next((one for one in found if one.breaks), None) or next((one for one in found if one.is_unknown), None)
     if worst is None:
-        improves = any(one.improves for one in found)
-        return Finding(is_broken=is_broken, improves=improves, presses=presses)
+        if not is_broken and not presses:
+            return _NOTHING
+        return Finding(is_broken=is_broken, improves=any(one.improves for one in found), presses=presses)
+    condition = instance.parts[found.index(worst)].condition.text
     alone = any(one.alone for one in found)
-    return worst._replace(alone=alone, is_broken=is_broken, presses=presses, values=_told(scene))
+    return worst._replace(alone=alone, is_broken=is_broken, presses=presses, condition=condition, values=_told(scene))
 
 
 def is_false(instance: Instance, picture: Picture, now_us: int) -> bool:

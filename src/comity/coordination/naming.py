@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from comity.core.errors import UsageError
 
 NAME_CHARS_MAX = 300
+FILLED_MAX = 20_000
+"""So many names that a template came to are remembered."""
 _PART = re.compile(r"\{([\w.-]+)\}")
 _ODD = re.compile(r"[\x00-\x1f\x7f{}*\s]")
 
@@ -53,7 +55,7 @@ def split_field(name: str) -> tuple[str, str]:
 class Template:
     """A name with `{parts}` in it, each of which stands for one piece of an id (no `/`), and perhaps `*` for many."""
 
-    __slots__ = ("_found", "_groups", "_pieces", "names", "text")
+    __slots__ = ("_filled", "_found", "_groups", "_pieces", "names", "text")
 
     def __init__(self, text: str) -> None:
         """Read a template."""
@@ -72,6 +74,7 @@ class Template:
                 groups[piece] = f"g{len(groups)}"
                 pattern += f"(?P<{groups[piece]}>[^/]+?)"
         self._groups = groups
+        self._filled: dict[tuple[str, ...], str] = {}
         self._found = re.compile(pattern)
 
     @property
@@ -90,13 +93,19 @@ class Template:
         Raises:
             UsageError: a part has no value, or one that cannot be a piece of an id.
         """
-        made = []
-        for place, piece in enumerate(self._pieces):
-            made.append(piece if place % 2 == 0 else _piece(self.text, piece, values))
+        parts = tuple(_piece(self.text, piece, values) for piece in self._pieces[1::2])
+        name = self._filled.get(parts)
+        if name is None:
+            if len(self._filled) >= FILLED_MAX:
+                self._filled.clear()
+            name = self._filled[parts] = self._made(parts)
+        return name
+
+    def _made(self, parts: Sequence[str]) -> str:
+        made = list(self._pieces)
+        made[1::2] = parts
         name = "".join(made)
-        if self.is_pattern:
-            return folded(name).strip()
-        return canonical_name(name)
+        return folded(name).strip() if self.is_pattern else canonical_name(name)
 
     def __repr__(self) -> str:
         return f"Template({self.text!r})"
@@ -116,6 +125,8 @@ def argument(values: Mapping[str, Any], path: str) -> Any:
 
 def _piece(text: str, name: str, values: Mapping[str, Any]) -> str:
     value = argument(values, name)
+    if type(value) is str and value and "/" not in value and not value[0].isspace() and not value[-1].isspace():
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip() or "/" in str(value):
         said = "is missing" if value is None else f"is `{str(value)[:60]}`"
         raise UsageError(

@@ -114,6 +114,9 @@ class Picture:
 
     def instances(self, field: str) -> tuple[Instance, ...]:
         """Return the invariants that speak of a field, with their templates filled in, for all that exists."""
+        fixed = self.world.fixed_instances(field)
+        if fixed is not None:
+            return fixed
         made: dict[str, Instance] = {}
         for rule, bound, _, _ in self.world.spoken_of(field):
             if bound is not None:
@@ -126,11 +129,6 @@ class Picture:
     def group(self, pattern: str) -> Group:
         """Return what exists of a pattern of an invariant."""
         return self.groups.get(pattern) or Group()
-
-    def groups_of(self, field: str) -> Iterator[str]:
-        """Yield the patterns of invariants that a field is one of."""
-        for speaks in self.world.spoken_of(field):
-            yield from speaks.groups
 
     def _appear(self, name: str, state: FieldState) -> FieldState:
         self.fields[name] = state
@@ -158,7 +156,7 @@ class Picture:
             if self.state(name).was_half_seen(flight):
                 self.half_seen.add(flight.ticket)
             self.flights_by_field.setdefault(name, {})[flight.ticket] = flight
-            for pattern in self.groups_of(name):
+            for pattern in self.world.groups_of(name):
                 self.groups[pattern].flights[flight.ticket] = flight
 
     def move(self, ticket: str, phase: Phase, done_us: int = 0) -> Flight | None:
@@ -242,7 +240,7 @@ class Picture:
             there.pop(flight.ticket, None)
             if not there:
                 self.flights_by_field.pop(name, None)
-            for pattern in self.groups_of(name):
+            for pattern in self.world.groups_of(name):
                 self.groups[pattern].flights.pop(flight.ticket, None)
 
     def _is_certain(self, flight: Flight, effect: Effect) -> bool:
@@ -288,7 +286,7 @@ class Picture:
                 gone.append(name)
         for name in gone:
             del self.fields[name]
-            for pattern in self.groups_of(name):
+            for pattern in self.world.groups_of(name):
                 self.groups[pattern].members.pop(name, None)
                 if not self.groups[pattern].members:
                     del self.groups[pattern]

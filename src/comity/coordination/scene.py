@@ -15,15 +15,16 @@ Effects = tuple[Effect, ...]
 
 
 class Piece(NamedTuple):
-    """What of one call counts here, in stages; `done_us` is when it had happened, 0 where that is not known."""
+    """What of one call counts here: its effects, in stages; `done_us` is when it had happened, 0 for not known."""
 
+    effects: Effects
     stages: tuple[Effects, ...]
     done_us: int = 0
 
-    @property
-    def effects(self) -> Effects:
-        """Return all of it."""
-        return tuple(effect for stage in self.stages for effect in stage)
+    @classmethod
+    def of(cls, effects: Sequence[Effect], done_us: int = 0) -> Piece:
+        """Return effects in their stages."""
+        return cls(tuple(effects), stages(effects) if effects else (), done_us)
 
 
 class Scene:
@@ -37,9 +38,16 @@ class Scene:
         mine = tuple(
             effect for effect in effects if effect.lag_us <= instance.horizon_us and self._is_here(effect.field)
         )
-        self.mine = Piece(stages(mine)) if mine else Piece(())
-        self.others = tuple(self._pieces()) if mine else ()
+        self.mine = Piece.of(mine)
         self.new = frozenset(effect.field for effect in mine if effect.field not in picture.fields)
+        self._others: tuple[Piece, ...] | None = None
+
+    @property
+    def others(self) -> tuple[Piece, ...]:
+        """Return what is in flight; looked for when it is asked for."""
+        if self._others is None:
+            self._others = tuple(self._pieces())
+        return self._others
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -60,7 +68,7 @@ class Scene:
         """Tell whether a field is part of a term."""
         if term.pattern is None:
             return field == term.name
-        return any(pattern == term.name for pattern in self.picture.groups_of(field))
+        return term.name in self.picture.world.groups_of(field)
 
     def step(self, term: BoundTerm, effect: Effect, piece: Piece) -> float:
         """Return what an effect adds to a window: nothing if it follows by a dependency, or happened before it."""
@@ -92,7 +100,7 @@ class Scene:
 
     def _is_here(self, field: str) -> bool:
         return field in self.instance.names or (
-            bool(self.instance.patterns) and not self.instance.patterns.isdisjoint(self.picture.groups_of(field))
+            bool(self.instance.patterns) and not self.instance.patterns.isdisjoint(self.picture.world.groups_of(field))
         )
 
     def _pieces(self) -> Iterator[Piece]:
@@ -104,7 +112,7 @@ class Scene:
         for ticket in sorted(found):
             flight = found[ticket]
             here = [effect for effect in flight.effects if self._may_show(flight, effect)]
-            yield from (Piece(stages(effects), flight.done_us) for effects in self.picture.parted(flight, here))
+            yield from (Piece.of(effects, flight.done_us) for effects in self.picture.parted(flight, here))
 
     def _may_show(self, flight: Flight, effect: Effect) -> bool:
         """Tell whether an effect counts here: on a field of the invariant, and to come within its horizon."""

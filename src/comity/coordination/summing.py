@@ -6,7 +6,7 @@ that somebody sets counts with the worst value that it may have in any order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from comity.coordination.believed import Effect
 from comity.coordination.finding import Finding
@@ -22,24 +22,69 @@ class Sum:
     """A linear condition in a scene."""
 
     def __init__(self, scene: Scene, form: Form) -> None:
-        """Weigh the fields that anything in flight is on."""
+        """Look at the condition; nothing is reckoned yet."""
         self._scene = scene
         self._form = form
-        self._weights = {
-            effect.field: weight
-            for piece in scene.pieces
-            for effect in piece.effects
-            if (weight := self._weight(effect.field))
-        }
-        self._sets = {
-            effect.field
-            for piece in scene.pieces
-            for effect in piece.effects
-            if effect.field in self._weights and (effect.op != "add" or effect.field in scene.new)
-        }
+        self._weights: dict[str, float] = {}
+        self._sets: set[str] = set()
 
     def judge(self) -> Finding:
         """Tell what the act means for the condition."""
+        way = self._way()
+        if way == 0 or (way < 0 and not self._is_broken()):
+            return Finding()
+        self._weigh()
+        return self._judge() if self._sets or self._scene.new else self._judge_steps()
+
+    def _judge_steps(self) -> Finding:
+        """Judge where nothing is set: every call counts with the most that its stages raise the sum by."""
+        scene = self._scene
+        mine = max(self._rises(scene.mine))
+        held, unknown = self._held()
+        is_worse = mine > TOLERANCE
+        if unknown or self._is_unclear():
+            return Finding(is_unknown=is_worse, alone=is_worse, presses=is_worse)
+        now, worst = self._windows()
+        still = held + self._form.constant
+        alone = still + worst + mine
+        if not is_worse:
+            is_broken = self._is_over(still + now)
+            return Finding(is_broken=is_broken, improves=is_broken and mine < -TOLERANCE)
+        together = alone + sum([max(0.0, *self._rises(piece)) for piece in scene.others])
+        return Finding(
+            breaks=self._is_over(together),
+            alone=self._is_over(alone),
+            is_broken=self._is_over(still + now),
+            presses=True,
+        )
+
+    def _way(self) -> float:
+        """Return 0 where the act moves nothing here, less where all that it does lowers the sum, else more."""
+        scene, most, least = self._scene, 0.0, 0.0
+        for effect in scene.mine.effects:
+            weight = self._weight(effect.field)
+            if effect.field in scene.new or (weight and effect.op != "add"):
+                return 1.0
+            steps = [weight * _number(effect.value)] if weight else []
+            steps += [factor * scene.step(term, effect, scene.mine) for term, factor in self._form.windows]
+            most, least = max([most, *steps]), min([least, *steps])
+        return most if most > TOLERANCE else least if least < -TOLERANCE else 0.0
+
+    def _is_broken(self) -> bool:
+        held, unknown = self._held()
+        return not unknown and self._is_over(held + self._form.constant + self._windows()[0])
+
+    def _weigh(self) -> None:
+        """Weigh the fields that anything in flight is on."""
+        weights, sets, new = self._weights, self._sets, self._scene.new
+        for piece in self._scene.pieces:
+            for effect in piece.effects:
+                if effect.field not in weights:
+                    weights[effect.field] = self._weight(effect.field)
+                if weights[effect.field] and (effect.op != "add" or effect.field in new):
+                    sets.add(effect.field)
+
+    def _judge(self) -> Finding:
         scene, form = self._scene, self._form
         mine = max(self._rises(scene.mine)) + self._appearing()
         is_worse = mine > TOLERANCE or any(self._may_raise(field) for field in self._sets)
@@ -71,7 +116,7 @@ class Sum:
     def _weight(self, field: str) -> float:
         total = sum(factor for name, factor in self._form.singles if name == field)
         if self._form.groups:
-            patterns = set(self._scene.picture.groups_of(field))
+            patterns = self._scene.picture.world.groups_of(field)
             total += sum(factor for name, factor in self._form.groups if name in patterns)
         return total
 
@@ -114,7 +159,7 @@ class Sum:
         """Return what the fields that the act makes exist add to counts."""
         groups = [(name, factor) for name, factor in self._form.counts if self._scene.new]
         return sum(
-            factor * sum(name in set(self._scene.picture.groups_of(field)) for field in self._scene.new)
+            factor * sum(name in self._scene.picture.world.groups_of(field) for field in self._scene.new)
             for name, factor in groups
         )
 
@@ -125,8 +170,9 @@ class Sum:
         total, found = 0.0, []
         for stage in piece.stages:
             for effect in stage:
-                if effect.field not in self._sets:
-                    total += self._weights.get(effect.field, 0.0) * _number(effect.value)
+                weight = self._weights[effect.field]
+                if weight and effect.field not in self._sets:
+                    total += weight * _number(effect.value)
                 for term, factor in self._form.windows:
                     total += factor * self._scene.step(term, effect, piece)
             found.append(total)
@@ -175,9 +221,14 @@ class Sum:
 
     def _is_unclear(self) -> bool:
         """Tell whether something in flight makes a field unknown, or a new one appears of which nothing is known."""
-        effects: Sequence[Effect] = [effect for piece in self._scene.pieces for effect in piece.effects]
-        is_lost = any(effect.field in self._weights and not isinstance(effect.value, int | float) for effect in effects)
-        new = [field for field in self._scene.new if field in self._weights]
+        is_lost = any(
+            self._weights[effect.field] and not isinstance(effect.value, int | float)
+            for piece in self._scene.pieces
+            for effect in piece.effects
+        )
+        if not self._scene.new:
+            return is_lost
+        new = [field for field in self._scene.new if self._weights[field]]
         is_twice = any(name in new for name, _ in self._form.singles) and bool(self._form.groups)
         over = self._overwritten()
         return (

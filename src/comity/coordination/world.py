@@ -356,7 +356,7 @@ class World:
         for link in self.document.dependencies:
             yield [link.source, link.target]
         for tool in self.document.tools.values():
-            yield [item.field for item in (*tool.touches, *tool.premises)]
+            yield [*(item.field for item in tool.touches), *(item.field for item in tool.premises)]
         for contract in self.document.contracts.values():
             yield [contract.artefact, *(text for text in contract.consumers if "." in text)]
 

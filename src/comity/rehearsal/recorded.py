@@ -22,7 +22,7 @@ from comity.rehearsal.process import Footprint, Label, Move
 from comity.rehearsal.space import Shared, Space
 
 RECORDED = "recorded:"
-"""What `python:` begins with where an agent is a recording: `recorded:calls` is `calls.json`, a list of `RecordedCall`."""
+"""What `python:` begins with where an agent is a recording: `recorded:x` is `x.json`, a list of `RecordedCall`."""
 
 
 class RecordedCall(msgspec.Struct, frozen=True, omit_defaults=True):

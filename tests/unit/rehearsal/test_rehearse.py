@@ -189,3 +189,40 @@ def test_who_stops_the_search_gets_the_verdict_so_far() -> None:
     report = _bounded(100_000, watch=lambda _more: "what was seen until Ctrl-C")
     assert report.outcome == "safe"
     assert "Ctrl-C" in report.bound
+
+
+def _late(acts: int, states_max: int) -> Report:
+    """Rehearse agents that break an invariant only behind many states."""
+    agents = {
+        f"agent{on}": {
+            "reads": {name: f"n/{name}.v" for name in "abc"},
+            "rules": [rule("move", "a + b + c < 99", on=f"'{on}'", by="1")],
+            "acts_max": acts,
+        }
+        for on in "abc"
+    }
+    document = numbers(
+        agents, holds=f"a + b + c < {3 * acts}", high=50, rehearsal={"states_max": states_max, "agents": agents}
+    )
+    return rehearse(document, QUICK)
+
+
+def test_beyond_the_bound_few_preemptions_find_what_breadth_does_not() -> None:
+    assert _late(4, 100_000).outcome == "violated"
+    report = _late(4, 300)
+    assert report.outcome == "violated"
+    assert report.counterexample is not None
+    assert report.counterexample.broken
+
+
+def test_random_schedules_find_it_too() -> None:
+    from comity.core.entropy import generator
+    from comity.rehearsal.bounded import scheduled
+    from comity.rehearsal.search import unwatched
+
+    document = scenario("two-drains")
+    stage = stage_of(document)
+    run, _ = scheduled(stage.team(list(stage.agents)), generator(b"1"), unwatched)
+    assert run is not None
+    again, _ = scheduled(stage.team(list(stage.agents)), generator(b"1"), unwatched)
+    assert again == run

@@ -16,31 +16,21 @@ from typing import Any, Self
 import msgspec
 from casts import CASTS, Pace
 from processes import HERE, NodeProcess, PlantProcess
+from rulings import Ruled, acts, ruled
 
 from comity.core.entropy import generator
 from comity.core.errors import HandsError, UsageError
-from comity.server.documents import AccountDocument
+from comity.server.world_documents import MapDocument
 
 LIVE = tuple(CASTS)
 """The scenarios that run live."""
-
-
-class Ruled(msgspec.Struct, frozen=True):
-    """A call that was not performed as it was asked, and why."""
-
-    agent: str
-    tool: str
-    args: dict[str, Any]
-    verdict: str
-    rule: str
-    reason: str
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """What came of a run. `collapsed_at` is the step at which the plant was lost, None where it held.
 
     `goals` says who has what it wants in the end; `acted` counts what was done by agent; `ruled` is what coordination
-    did not let through; `errors` are lines of the node's log. `trace` has the plant's state after each step.
+    trimmed, deferred and refused; `errors` are lines of the node's log. `trace` has the plant's state after each step.
     """
 
     slug: str
@@ -111,6 +101,10 @@ class Live:
         """End them."""
         await self._opened.aclose()
 
+    async def map(self) -> MapDocument:
+        """Return the causal map of what has happened so far."""
+        return await self._node.api.request("GET", "/map?format=json&window_s=3600", MapDocument)
+
     async def run(self, seed: int, only: Sequence[str] = ()) -> Outcome:
         """Let the plant begin anew, and new tasks pursue their goals until it is lost or the rounds are over.
 
@@ -133,7 +127,7 @@ class Live:
             told = await plant.order("ready", agents=present)
             trace = await _paced(plant, Pace(self.cast, generator(f"turns {seed}".encode()), present), told)
             over = await plant.order("over")
-            accounts = {name: await node.ended(name) for name in present}
+            journals = {name: await node.journal(name) for name in present}
         except HandsError as error:
             error.add_note(node.said())
             raise
@@ -144,8 +138,8 @@ class Live:
             len(trace) if over["lost"] else None,
             len(trace),
             over["goals"],
-            {name: _acts(account) for name, account in accounts.items()},
-            tuple(item for name, account in accounts.items() for item in _ruled(name, account)),
+            {name: acts(entries) for name, entries in journals.items()},
+            tuple(item for name, entries in journals.items() for item in ruled(name, entries)),
             tuple(line for line in node.said().splitlines() if "error" in line.lower()),
             tuple(trace),
         )
@@ -163,16 +157,3 @@ async def _paced(plant: PlantProcess, pace: Pace, told: dict[str, Any]) -> list[
         if told["lost"]:
             break
     return trace
-
-
-def _acts(account: AccountDocument) -> int:
-    return sum(1 for call in account.calls if call.effect not in (None, "read", "pure") and call.phase == "done")
-
-
-def _ruled(agent: str, account: AccountDocument) -> list[Ruled]:
-    found = []
-    for call in account.calls:
-        if call.code and call.code.startswith("coordination."):
-            rule = call.code.removeprefix("coordination.")
-            found.append(Ruled(agent, call.name, dict(call.args), "refused", rule, call.error or ""))
-    return found

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fleet import CommandFailed, Fleet
+from interplay import Interplay, InterplayFailed
 from narrator import BadAnswer, Narrator, preset_answer
 from outside import Outside, OutsideFailed
 from told import Journal, Line
@@ -241,7 +242,7 @@ async def waited(condition: Callable[[], bool | Awaitable[bool]], what: str) -> 
         raise DemoFailed(str(error)) from None
 
 
-CHAPTERS: dict[str, Any] = {"release": Release, "outside": Outside}
+CHAPTERS: dict[str, Any] = {"release": Release, "outside": Outside, "0217": Interplay}
 
 
 def main() -> int:
@@ -251,7 +252,7 @@ def main() -> int:
         if name not in CHAPTERS:
             print(f"demo: there is no chapter `{name}`; known: {', '.join(sorted(CHAPTERS))}", file=sys.stderr)
             return 2
-    if shutil.which("git") is None:
+    if "release" in names and shutil.which("git") is None:
         print("demo: git is missing; install it with: apt-get install --yes git", file=sys.stderr)
         return 2
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -267,7 +268,7 @@ def main() -> int:
     except BadAnswer as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
-    except (DemoFailed, CommandFailed, OutsideFailed) as error:
+    except (DemoFailed, CommandFailed, OutsideFailed, InterplayFailed) as error:
         print(f"\ndemo: chapter `{name}` failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

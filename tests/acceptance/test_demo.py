@@ -52,6 +52,21 @@ def test_the_clerk_is_killed_four_times_and_does_everything_once() -> None:
     assert set(table) >= {"branches created", "tags", "slots booked", "announcements"}
 
 
+def test_three_rational_agents_lose_the_database_uncoordinated_and_keep_it_coordinated() -> None:
+    done = played("0217")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"✗ lost at step \d+; no log shows an error", done.stdout)
+    assert re.search(r"✓ it held for \d+ steps", done.stdout)
+    assert "by connections: " in done.stdout
+    alone = dict(re.findall(r"^(\w[\w, ]*?) {2,}(safe|violated) ", done.stdout, re.MULTILINE))
+    assert [agents for agents, came in alone.items() if came == "violated"] == ["performance, cost, routing"]
+    assert len(alone) == 2**3
+    assert "1  enforce `connections` over everything in flight" in done.stdout
+    picture = re.search(r"as a picture: (.*)", done.stdout)
+    assert picture is not None
+    assert Path(picture[1]).read_text(encoding="utf-8").startswith("<svg")
+
+
 def test_an_agent_of_another_framework_is_killed_after_its_booking_and_books_one_room() -> None:
     done = played("outside")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -94,7 +109,7 @@ def test_in_a_terminal_a_person_settles_the_doubt() -> None:
 def test_an_unknown_chapter_is_refused_with_those_that_are_known() -> None:
     done = played("nonsense")
     assert done.returncode == 2
-    assert done.stderr == "demo: there is no chapter `nonsense`; known: outside, release\n"
+    assert done.stderr == "demo: there is no chapter `nonsense`; known: 0217, outside, release\n"
 
 
 def test_an_answer_that_is_neither_yes_nor_no_is_refused_before_anything_starts() -> None:

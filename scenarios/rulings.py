@@ -1,0 +1,45 @@
+"""What coordination made of an agent's calls, read from its journal: trimmed, deferred, refused, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from comity.server.documents import EntryDocument
+
+PREFIX = "coordination."
+
+
+class Ruled(msgspec.Struct, frozen=True):
+    """A call that was not performed as it was asked, or not at once; `became` has its arguments where trimmed."""
+
+    agent: str
+    tool: str
+    args: dict[str, Any]
+    verdict: Literal["trimmed", "deferred", "refused"]
+    rule: str
+    reason: str = ""
+    became: dict[str, Any] | None = None
+
+
+def ruled(agent: str, entries: Sequence[EntryDocument]) -> Iterator[Ruled]:
+    """Yield what was ruled on an agent's calls, in the order in which it was."""
+    for entry in entries:
+        body: dict[str, Any] = dict(entry.body)
+        asked = body.get("asked") or {}
+        if entry.type == "intent" and body.get("performed"):
+            yield Ruled(agent, asked["name"], asked["args"], "trimmed", "", "", body["args"])
+        elif entry.type == "waiting" and entry.kind == "tool" and asked:
+            rule, _, reason = str(body["condition"]).partition(": ")
+            yield Ruled(agent, asked["name"], asked["args"], "deferred", rule, reason)
+        elif entry.type == "outcome" and body.get("status") == "refused" and asked:
+            problem = body["problem"]
+            rule = str(problem["code"]).removeprefix(PREFIX)
+            yield Ruled(agent, asked["name"], asked["args"], "refused", rule, problem["error"])
+
+
+def acts(entries: Sequence[EntryDocument]) -> int:
+    """Return how many effects were let happen."""
+    return sum(1 for entry in entries if entry.type == "intent" and dict(entry.body)["effect"] not in ("read", "pure"))

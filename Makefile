@@ -2,7 +2,7 @@
 #
 #   make setup                  install what development needs into .venv/ (PYTHON= overrides the search)
 #   make demo [CHAPTER=name]    run the demonstration
-#   make test                   lint, then every test but the slow sweeps
+#   make test [WORKERS=n]       lint, then every test but the slow sweeps
 #   make test-all [SWEEP=n]     lint, then every test, with the slow sweeps
 #   make bench                  measure against peers, in .venv-bench/
 #   make lint                   style, types, layers, dependencies
@@ -21,6 +21,7 @@ PIP_QUIETLY := -m pip --disable-pip-version-check --quiet --quiet --no-input
 UV_VERSION := 0.13.8
 UV_VENV := build/uv
 PYTEST_ARGS ?=
+WORKERS ?= 2
 
 # ---- setup -----------------------------------------------------------------------------------------------
 
@@ -71,14 +72,17 @@ demo: setup
 	@echo "demo: examples/release_clerk/demo.py $(CHAPTER)"
 	@$(BIN)/python examples/release_clerk/demo.py $(CHAPTER)
 
+# The tests of one file share what they start (nodes, PostgreSQL, the client matrix), so a file stays with one worker.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+
 test: setup lint
 	@echo "test: pytest, without the slow sweeps"
-	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	@$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 # SWEEP=n reaches the tests through the environment, as make does with what its command line sets.
 test-all: setup lint
 	@echo "test-all: pytest, with the slow sweeps"
-	@$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+	@$(PYTEST) -m "slow or not slow" $(PYTEST_ARGS)
 
 bench: $(BENCH_VENV)/.installed
 	@echo "bench: tests/benchmarks"

@@ -7,6 +7,7 @@ import inspect
 import ipaddress
 import random
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,11 +17,22 @@ settings.register_profile("house", deadline=None, print_blob=True)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed of this run, unless --hypothesis-seed names one, before hypothesis looks for it."""
+    """Choose the seed of this run, unless --hypothesis-seed names one, before hypothesis looks for it.
+
+    A worker of pytest-xdist takes that of its controller, which prints it.
+    """
     settings.load_profile(config.getoption("hypothesis_profile") or "house")
-    if config.getoption("hypothesis_seed") is None:
+    if hasattr(config, "workerinput"):
+        config.option.hypothesis_seed = config.workerinput["hypothesis_seed"]
+    elif config.getoption("hypothesis_seed") is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
     sys.addaudithook(refuse_network)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give a worker the seed of this run."""
+    node.workerinput["hypothesis_seed"] = node.config.option.hypothesis_seed
 
 
 @pytest.hookimpl(tryfirst=True)

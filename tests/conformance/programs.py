@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import shutil
@@ -117,8 +118,14 @@ def mcp1_folder() -> Path:
 
 
 def _installed(name: str, lock: Path, command: Callable[[Path], list[str]], *files: Path) -> Path:
-    """Install what a lock file names into a folder of its own, unless it stands there already."""
-    folder = BUILD / name
+    """Install what a lock file names into a folder of its own, unless it stands there already; one worker at a time."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / f"{name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        return _installed_alone(BUILD / name, lock, command, *files)
+
+
+def _installed_alone(folder: Path, lock: Path, command: Callable[[Path], list[str]], *files: Path) -> Path:
     mark = folder / ".installed"
     if mark.exists() and mark.read_bytes() == lock.read_bytes():
         return folder
@@ -137,9 +144,9 @@ def _installed(name: str, lock: Path, command: Callable[[Path], list[str]], *fil
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Missing(f"{name}: the registry did not answer within {INSTALL_S:.0f} s") from None
+        raise Missing(f"{folder.name}: the registry did not answer within {INSTALL_S:.0f} s") from None
     if done.returncode:
-        raise Missing(f"{name}: {(done.stderr or done.stdout).strip()[-400:]}")
+        raise Missing(f"{folder.name}: {(done.stderr or done.stdout).strip()[-400:]}")
     mark.write_bytes(lock.read_bytes())
     return folder
 

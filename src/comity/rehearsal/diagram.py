@@ -25,8 +25,8 @@ def diagram(trace: Trace) -> str:
     made = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font} role="img" aria-label="sequence diagram">',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-        *_heads(lanes, height),
         *_loop(trace, width),
+        *_heads(lanes, height),
     ]
     for row, step in enumerate(trace.steps):
         made += _row(step, row, lanes)

@@ -92,7 +92,10 @@ class Stage:
         if self.settings.has_network or is_late:
             processes.append(Network(self.space, may_reorder="reorder" in self.settings.faults))
             around = [*around, "network"]
-        return Team(self.space, processes, [*chosen, *around], is_reduced=is_reduced)
+        team = Team(self.space, processes, [*chosen, *around], is_reduced=is_reduced)
+        if self.settings.holds_claims or self.settings.dwell:
+            team.may_move_alone = False  # a thought or an act is marked for the others to see
+        return team
 
     def groups(self, names: Collection[str]) -> list[frozenset[str]]:
         """Return agents in groups that do not concern each other.

@@ -14,14 +14,27 @@ from typing import Any, Self
 import httpx2
 
 from comity.cli.program_environment import scrubbed, where_the_gateway_is
+from comity.core.clock import SystemClock
 from comity.core.codec import decode
 from comity.core.errors import HandsError
+from comity.journal.task import State
 from comity.server.client import ApiClient, part
-from comity.server.documents import AccountDocument, AdoptDocument, OrderDocument, TaskDocument
+from comity.server.documents import (
+    AccountDocument,
+    AdoptDocument,
+    EntryDocument,
+    EntryList,
+    OrderDocument,
+    TaskDocument,
+)
 from comity.server.fleet_documents import AgentDocument
 
+CLOCK = SystemClock()
+POLL_S = 0.01
 HERE = Path(__file__).resolve().parent
-UP_S = 30.0
+KEPT = HERE / "kept.py"
+UP_S = 60.0
+PAGE = 200
 TURN_S = 60.0
 """A turn that takes longer than this is a fault of the run, not of the plant."""
 CONFIG = """\
@@ -107,9 +120,9 @@ class NodeProcess:
         options = ("--quiet", "--log-level", "warning", "--announce-fd", str(announces))
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "comity", "up", *options, str(agents)],
+                [sys.executable, str(KEPT), "up", *options, str(agents)],
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 pass_fds=[announces],
@@ -154,20 +167,37 @@ class NodeProcess:
         environment = {**scrubbed(os.environ, (), ()), **where_the_gateway_is(adopted, {})}
         self._programs[name] = _began(file, environment, self._folder / f"{name}.log")
 
-    async def ended(self, agent: str) -> AccountDocument:
-        """Return an agent's task once it has ended, with its calls."""
+    async def journal(self, agent: str) -> list[EntryDocument]:
+        """Return the journal of an agent's task once that has ended.
+
+        Raises:
+            HandsError: it did not succeed.
+        """
+        account = await self._ended(agent)
+        if account.state is not State.SUCCEEDED:
+            raise HandsError("agent_failed", f"agent `{agent}` {account.state}: {account.error}")
+        found: list[EntryDocument] = []
+        path = f"/tasks/{part(self.tasks[agent])}/entries"
+        while True:
+            page = await self.api.request("GET", path, EntryList, query={"from": len(found) + 1, "limit": PAGE})
+            found += page.entries
+            if not page.has_more:
+                return found
+
+    async def _ended(self, agent: str) -> AccountDocument:
         task = part(self.tasks[agent])
         program = self._programs.get(agent)
         if program is not None:
             loop = asyncio.get_running_loop()
             code = await asyncio.wait_for(loop.run_in_executor(None, program.wait), UP_S)
+            _end(self._programs.pop(agent))
             error = "" if not code else f"it ended with {code}"
             await self.api.request("POST", f"/tasks/{task}/finish", OrderDocument, body={"error": error})
         while True:
             account = await self.api.request("GET", f"/tasks/{task}", AccountDocument)
             if account.state.ended:
                 return account
-            await asyncio.sleep(0.01)
+            await CLOCK.sleep(POLL_S)
 
     async def close(self) -> None:
         """End it, and the programs."""
@@ -182,7 +212,7 @@ class NodeProcess:
 def _began(file: Path, environment: dict[str, str], log_file: Path) -> subprocess.Popen[bytes]:
     with log_file.open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, str(file)], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [sys.executable, str(KEPT), str(file)], env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log
         )
 
 

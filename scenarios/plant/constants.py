@@ -56,9 +56,6 @@ class FrontDoorConstants(NamedTuple):
 
     effect_steps: int = 5
     """A configuration that does not fit crashes the data plane so many steps after it was staged."""
-    gate_steps: int = 2
-    """The promoter's gate looks at health for so many steps."""
-    write_every: int = 3
 
 
 class FeaturesConstants(NamedTuple):
@@ -76,8 +73,6 @@ class FleetConstants(NamedTuple):
 
     servers: int = 12
     need: int = 9
-    moved_a_step: int = 3
-    """Entries that a migration moves at a time."""
 
 
 SHOP = ShopConstants()

@@ -34,7 +34,7 @@ class FrontDoor:
         self.staged_steps = 0
         return 1
 
-    def promote(self, tenant: str, old: int, new: int, soaked: int) -> int:
+    def promote(self, tenant: str, old: int, new: int) -> int:
         """Make what is staged the last known good configuration."""
         self.good = {"old": old, "new": new}
         return 1

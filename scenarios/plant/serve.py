@@ -146,7 +146,7 @@ async def serve(hall: Hall, given: list[int]) -> None:
 
 def end_with_parent() -> None:
     """End this process when its standard input is closed: whoever began it is gone."""
-    threading.Thread(target=lambda: os._exit(0 if sys.stdin.read() else 1), daemon=True).start()
+    threading.Thread(target=lambda: os._exit(0 if os.read(0, 1) else 1), daemon=True).start()
 
 
 if __name__ == "__main__":

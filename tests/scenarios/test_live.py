@@ -1,0 +1,88 @@
+"""The live scenarios: real agent processes against a plant that can be lost, and is not where it is coordinated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from comity.cli.scenarios import driver
+from comity.core.errors import UsageError
+
+REPORTED = range(50)
+FEW = range(3)
+COLLAPSES_MIN = 40
+OTHERS = ("front-door", "bot-management", "drift-corrector")
+
+
+async def played(slug: str, seeds: Sequence[int], *, coordinated: bool, variant: str = "") -> list[Any]:
+    """Run a scenario with each seed on one plant and one node."""
+    async with driver().Live(slug, coordinated=coordinated, variant=variant) as live:
+        return [await live.run(seed) for seed in seeds]
+
+
+def lost(outcomes: Sequence[Any]) -> list[int]:
+    return [outcome.seed for outcome in outcomes if outcome.collapsed_at is not None]
+
+
+async def test_0217_is_lost_without_coordination_and_no_log_shows_an_error() -> None:
+    outcomes = await played("0217", FEW, coordinated=False)
+    assert lost(outcomes)
+    assert not any(outcome.errors or outcome.ruled for outcome in outcomes)
+    assert all(sum(outcome.acted.values()) >= 3 for outcome in outcomes), "each of the three did what is right for it"
+
+
+async def test_0217_holds_where_it_is_coordinated() -> None:
+    outcomes = await played("0217", FEW, coordinated=True)
+    assert not lost(outcomes)
+    for outcome in outcomes:
+        assert any(item.rule == "connections" for item in outcome.ruled), outcome
+        assert all(state["saturation"] <= 1 for state in outcome.trace), outcome
+        assert outcome.goals["performance"] or outcome.goals["cost"] or outcome.goals["routing"]
+
+
+async def test_the_benign_twin_of_0217_is_hindered_by_nothing() -> None:
+    (outcome,) = await played("0217", [1], coordinated=True, variant="benign")
+    assert outcome.collapsed_at is None
+    assert not [item for item in outcome.ruled if item.verdict != "deferred"]
+    assert outcome.goals["cost"]
+    assert outcome.goals["routing"]
+
+
+async def test_the_dns_race_empties_a_record_without_coordination() -> None:
+    outcomes = await played("dynamodb-dns", FEW, coordinated=False)
+    assert lost(outcomes)
+    assert not any(outcome.errors or outcome.ruled for outcome in outcomes)
+
+
+async def test_the_dns_race_is_won_by_comparing_generations_at_every_apply() -> None:
+    outcomes = await played("dynamodb-dns", FEW, coordinated=True)
+    assert not lost(outcomes)
+    assert all(all(outcome.goals.values()) for outcome in outcomes)
+    assert any(item.rule == "generation" for outcome in outcomes for item in outcome.ruled)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slug", ["0217", "dynamodb-dns"])
+async def test_at_least_forty_of_fifty_are_lost_without_coordination(slug: str) -> None:
+    assert len(lost(await played(slug, REPORTED, coordinated=False))) >= COLLAPSES_MIN
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slug", ["0217", "dynamodb-dns"])
+async def test_none_of_fifty_is_lost_where_it_is_coordinated(slug: str) -> None:
+    assert lost(await played(slug, REPORTED, coordinated=True)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slug", OTHERS)
+async def test_the_other_live_scenarios_are_lost_without_coordination_alone(slug: str) -> None:
+    assert lost(await played(slug, FEW, coordinated=False))
+    assert lost(await played(slug, FEW, coordinated=True)) == []
+
+
+def test_a_scenario_that_is_only_rehearsed_says_so() -> None:
+    with pytest.raises(UsageError, match="does not run live") as caught:
+        driver().Live("herd")
+    assert "0217" in caught.value.hint

@@ -124,7 +124,8 @@ def _candidates(document: WorldDocument, stage: Stage, trace: Trace, found: Sequ
     yield from _compare_and_set(document, agents)
     yield from _generations(stage, found)
     yield from _admission(document, trace)
-    yield from _dwell(agents)
+    if trace.ends == "lasso" or _is_taken_back(trace):
+        yield from _dwell(agents)
     touched = sorted({stage.model.fields[place] for name in agents for place in stage.agents[name].footprint().writes})
     scope = ", ".join(f"`{name}`" for name in touched[:4]) or "what it touches"
     yield Candidate(
@@ -281,18 +282,33 @@ def _generations(stage: Stage, found: Sequence[Searched]) -> Iterator[Candidate]
 
 def _admission(document: WorldDocument, trace: Trace) -> Iterator[Candidate]:
     """Enforce the broken invariants over everything in flight."""
-    broken = [name for item in trace.broken if (name := item.invariant.partition("(")[0]) in document.invariants]
-    edits = [Edit(("invariants", name, "mode"), "enforce") for name in dict.fromkeys(broken)]
+    keys = [item.invariant.partition("(")[0] for item in trace.broken]
+    rules = [name for name in dict.fromkeys(keys) if name in document.invariants]
+    edits = [Edit(("invariants", name, "mode"), "enforce") for name in rules]
+    if keys and not trace.coordinated:
+        edits.append(Edit(("rehearsal", "coordinated"), value=True))
     if edits:
-        shown = ", ".join(f"`{name}`" for name in dict.fromkeys(broken))
+        shown = ", ".join(f"`{name}`" for name in rules) or "`low` and `high`"
         yield Candidate(
             "admission",
             f"enforce {shown} over everything in flight",
             "each call is admitted only if the invariant holds whatever of what is in flight lands; else it is refused "
             "with what would make it admissible",
-            len(edits),
-            (*edits, Edit(("rehearsal", "coordinated"), value=True)),
+            max(1, len(rules)),
+            tuple(edits),
         )
+
+
+def _is_taken_back(trace: Trace) -> bool:
+    """Tell whether a field moves one way and then the other."""
+    signs: dict[str, int] = {}
+    for item in (item for step in trace.steps for item in step.changes):
+        before, after = item.before, item.after
+        is_number = isinstance(before, int | float) and isinstance(after, int | float)
+        sign = (1 if after > before else -1) if is_number else 0  # type: ignore[operator]
+        if signs.setdefault(item.field, sign) != sign:
+            return True
+    return False
 
 
 def _dwell(agents: dict[str, AgentSection]) -> Iterator[Candidate]:

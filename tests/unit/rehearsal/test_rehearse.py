@@ -226,3 +226,16 @@ def test_random_schedules_find_it_too() -> None:
     assert run is not None
     again, _ = scheduled(stage.team(list(stage.agents)), generator(b"1"), unwatched)
     assert again == run
+
+
+def test_two_sellers_of_the_last_one_are_told_two_ways_out() -> None:
+    agents = {
+        name: {"reads": {"x": "n/a.v"}, "rules": [rule("move", "x > 0", on="'a'", by="-1")]}
+        for name in ("web", "phone")
+    }
+    report = rehearse(numbers(agents, low=0, rehearsal={"values": {"n/a.v": 1}}))
+    assert report.minimal_agents == ("web", "phone")
+    assert [fix.kind for fix in report.fixes[:2]] == ["premise", "admission"]
+    assert all(fix.is_safe for fix in report.fixes[:2])
+    assert report.fixes[1].edits[0].path == ("rehearsal", "coordinated")
+    assert "dwell" not in [fix.kind for fix in report.fixes], "nothing is taken back"

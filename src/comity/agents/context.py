@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn, Protocol, Unpack
+from typing import Any, Literal, NoReturn, Protocol, Unpack
 
 import msgspec
 
@@ -28,6 +28,7 @@ from comity.journal.program import AGENT, TOOL
 from comity.journal.protocol import Start
 from comity.journal.segment import EMPTY_HEAD, Segment
 from comity.journal.spec import AgentSpec
+from comity.journal.world import ClaimMode, FieldValue
 
 ToolRef = Callable[..., Any] | str
 """A tool: the function that `@tool` decorates, or its name."""
@@ -42,6 +43,8 @@ _TOOL, _MODEL, _TIMER, _SIGNAL, _HUMAN = (
 _SPAWN, _CHILD, _NOW, _RANDOM, _DECISION, _CONTINUE = (
     kind.value for kind in (Kind.SPAWN, Kind.CHILD, Kind.NOW, Kind.RANDOM, Kind.DECISION, Kind.CONTINUE)
 )
+
+_WORLD = Kind.WORLD.value
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -118,6 +121,15 @@ class Child:
         """
         ended = await self._caller.call(_CHILD, self.agent, canonical({"task": self.id}))
         return value_of(_CHILD, self.agent, ended.delivered)
+
+
+class HeldClaim(msgspec.Struct, frozen=True):
+    """A claim that this task holds on a part of the shared world, until `until` (RFC 3339) or the task's end."""
+
+    claim: str
+    scope: str
+    mode: ClaimMode
+    until: str
 
 
 class Context:
@@ -220,6 +232,48 @@ class Context:
         ended = await self._caller.call(_DECISION, "decide", canonical(record, "decide"))
         value_of(_DECISION, "decide", ended.delivered)
         return record
+
+    # ---- the shared world --------------------------------------------------------------------------------
+
+    async def claim(self, scope: str, mode: ClaimMode = "exclusive", *, for_s: float, reason: str = "") -> HeldClaim:
+        """Claim a part of the shared world: others' calls that go against it wait or are refused meanwhile.
+
+        Args:
+            scope: A field, a resource, or a pattern of fields (`service/*.instances`).
+            mode: `exclusive`, `shared`, `up-only`, `down-only`, `hands-off` or `leave-as-is`.
+            for_s: After so many seconds it ends by itself; the task's end ends it too.
+            reason: Shown to people; other agents never see it.
+
+        Raises:
+            CallFailed: it is too broad or too long, somebody else holds it, or there is no world.
+        """
+        given = {"scope": scope, "mode": mode, "for_s": for_s, "reason": reason}
+        ended = await self._caller.call(_WORLD, "claim", canonical(given, "claim"))
+        return HeldClaim(**value_of(_WORLD, "claim", ended.delivered))
+
+    async def release(self, claim: HeldClaim | str) -> None:
+        """End a claim of this agent; one that is over already is none to end.
+
+        Raises:
+            CallFailed: it is another's.
+        """
+        name = claim if isinstance(claim, str) else claim.claim
+        ended = await self._caller.call(_WORLD, "release", canonical({"claim": name}, "release"))
+        value_of(_WORLD, "release", ended.delivered)
+
+    async def observe(self, field: str, value: FieldValue) -> Literal["observed", "proposed", "older"]:
+        """Tell what a field of the shared world is now.
+
+        Returns:
+            `observed` where the world file lets this agent observe the field; `proposed` where it does not, and the
+            value only stands beside; `older` where something newer is known already.
+
+        Raises:
+            CallFailed: there is no such field, or it cannot have that value.
+        """
+        ended = await self._caller.call(_WORLD, "observe", canonical({"field": field, "value": value}, "observe"))
+        taken: Literal["observed", "proposed", "older"] = value_of(_WORLD, "observe", ended.delivered)["taken"]
+        return taken
 
     # ---- other agents ------------------------------------------------------------------------------------
 

@@ -7,12 +7,14 @@ Breadth, length and number are capped, so that nobody claims everything for ever
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from comity.coordination.handling import is_number
+from comity.coordination.naming import folded
 from comity.coordination.picture import Picture, covers
 from comity.core.errors import UsageError
+from comity.journal.naming import is_named
 from comity.journal.world import Change, Claim, Rank
 
 RANKS: dict[Rank, int] = {"agent": 0, "operator": 1, "person": 2}
@@ -53,6 +55,14 @@ def check_claim(claim: Claim, picture: Picture, now_us: int) -> None:
                 hint="wait until it ends, or claim less",
                 retry="rethink",
             )
+
+
+def is_authorised(named: Mapping[str, Iterable[str]], scope: str, principal: str) -> bool:
+    """Tell whether a pattern that covers all of a scope names a principal; a resource stands for all of its fields."""
+    return any(
+        (covers(folded(pattern), scope) or covers(folded(pattern), f"{scope}.*")) and is_named(principal, who)
+        for pattern, who in named.items()
+    )
 
 
 def held_back(change: Change, actor: str, rank: Rank, picture: Picture, now_us: int) -> Claim | None:

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     RANDOM = "random"
     DECISION = "decision"
     CONTINUE = "continue"
+    WORLD = "world"
 
     @property
     def waits(self) -> bool:

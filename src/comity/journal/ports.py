@@ -249,6 +249,14 @@ class Hand(Protocol):
         ...
 
 
+class WorldDevice(Protocol):
+    """The shared world as an agent reaches it: calls of kind `world`, named `claim`, `release` and `observe`."""
+
+    async def perform(self, permit: Permit, call: Call, view: View) -> Attempt:
+        """Perform one attempt. The same `permit.key` again comes to the same; nothing of it is ever in doubt."""
+        ...
+
+
 class ModelRequest(msgspec.Struct, frozen=True):
     """A model call made whole: `messages` are canonical JSON in OpenAI's chat shape, `params` its options.
 

@@ -18,7 +18,7 @@ from comity.core.ids import Id, new_id
 from comity.core.limits import LEASE_MARGIN_S, LEASE_S, NEVER_US, PERMIT_S
 from comity.journal.call import Kind, Permit
 from comity.journal.entry import Moved
-from comity.journal.ports import Brains, Gate, Hand, Model, Programs, Shaper, Store
+from comity.journal.ports import Brains, Gate, Hand, Model, Programs, Shaper, Store, WorldDevice
 from comity.journal.task import ParkReason, State, TaskRow
 from comity.journal.unit import OperatorSubject, StateWrite, Transition, Unit
 from comity.kernel import stops as stopping
@@ -27,7 +27,7 @@ from comity.kernel.fork import Changes, fork
 from comity.kernel.journal import Journal, OnEntry, With
 from comity.kernel.lease import NodeLease
 from comity.kernel.ledger import Ledger
-from comity.kernel.open_gate import OpenGate, PassGate, PlainShaper
+from comity.kernel.open_gate import NoWorld, OpenGate, PassGate, PlainShaper
 from comity.kernel.patience import Patient, patiently
 from comity.kernel.run import Run
 from comity.kernel.stops import Stops
@@ -76,6 +76,7 @@ class Devices:
     authorize: Gate = field(default_factory=OpenGate)
     admit: Gate = field(default_factory=PassGate)
     shaper: Shaper = field(default_factory=PlainShaper)
+    world: WorldDevice = field(default_factory=NoWorld)
     listener: Listener | None = None
 
 
@@ -86,7 +87,7 @@ class Kernel:
         """Wire the kernel; nothing runs before `start`."""
         self.store, self.clock, self.entropy = devices.store, devices.clock, devices.entropy
         self.hand, self.model, self.brains = devices.hand, devices.model, devices.brains
-        self.programs, self.shaper = devices.programs, devices.shaper
+        self.programs, self.shaper, self.world = devices.programs, devices.shaper, devices.world
         self.authorize, self.admit = devices.authorize, devices.admit
         self.settings = settings
         self.runs: dict[Id, Run] = {}

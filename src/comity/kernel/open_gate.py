@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from comity.journal.call import Attempt, Call, Kind
+from comity.journal.call import Attempt, Call, Kind, Permit
 from comity.journal.naming import is_named
 from comity.journal.ports import View
 from comity.journal.unit import StateWrite
@@ -56,6 +56,14 @@ class PassGate:
     def settle(self, call: Call, attempt: Attempt, view: View) -> Sequence[StateWrite]:
         """Nothing was reserved."""
         return ()
+
+
+class NoWorld:
+    """No world: nothing can be claimed in it or observed."""
+
+    async def perform(self, permit: Permit, call: Call, view: View) -> Attempt:
+        """Say so."""
+        return Attempt("failed", error="no world is in force", code="no_world", hint="do without it")
 
 
 class PlainShaper:

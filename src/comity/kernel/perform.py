@@ -20,7 +20,7 @@ async def perform(passage: Passage) -> Attempt:
     """Perform one attempt and return how it ended."""
     kind = passage.call.kind
     passage.tries += 1
-    if kind in (Kind.TOOL, Kind.MODEL):
+    if kind in (Kind.TOOL, Kind.MODEL, Kind.WORLD):
         return await _reach(passage)
     if kind == Kind.SPAWN:
         return await children.plan(passage)
@@ -32,12 +32,15 @@ async def perform(passage: Passage) -> Attempt:
 
 
 async def _reach(passage: Passage) -> Attempt:
-    """Go to a hand or a model, unless the permit ran out or somebody stopped the task: nothing may start then."""
+    """Go to a hand, a model or the world; not where the permit ran out or the task was stopped: nothing starts then."""
     run, permit = passage.run, passage.permit()
     if permit.expires_s <= run.kernel.clock.monotonic_s() or run.kernel.stops.over(run.scopes):
         return Attempt("expired")
     run.started(permit)
     try:
+        if passage.call.kind == Kind.WORLD:
+            ended: Attempt = await run.kernel.world.perform(permit, passage.call, passage.view())
+            return ended
         return await (_act(passage, permit) if passage.call.kind == Kind.TOOL else _think(passage, permit))
     finally:
         run.stopped_performing(permit)

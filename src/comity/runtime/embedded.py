@@ -84,6 +84,7 @@ class Embedded:
             InlineBrains(lambda _agent: loaded),
             self.programs,
             admit=self.coordination.gate,
+            world=self.coordination.calls,
         )
         self.kernel = Kernel(devices, settings or Settings(tasks_max=1_000), node)
         self.kernel.on_entry.append(self.coordination.coordinator.on_entry)

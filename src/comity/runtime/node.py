@@ -197,6 +197,7 @@ class Node:
             self.outside,
             self.programs,
             admit=self.coordination.gate,
+            world=self.coordination.calls,
             listener=self._listener,
         )
         return Kernel(devices, settings, self.id)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from comity.coordination.claims import is_authorised
 from comity.coordination.document import WorldDocument
 from comity.coordination.loading import read_world
 from comity.coordination.loading_problem import WorldError
@@ -15,7 +16,6 @@ from comity.coordination.naming import folded
 from comity.coordination.picture import covers
 from comity.core.errors import GovernanceError, UsageError
 from comity.core.ids import new_id, show_id
-from comity.journal.naming import is_named
 from comity.journal.world import Claim, Observation, Plan, Rank
 from comity.runtime.coordination.observing import AHEAD_US
 from comity.runtime.coordination.reading import in_order, read_snapshot
@@ -162,7 +162,7 @@ async def plan(ask: Ask) -> PlanDocument:
     now_us, by = ask.site.clock.wall_us(), await ask.principal()
     found = await read_snapshot(ask.site.store, now_us)
     scope = folded(body.scope)
-    if ask.who.task is not None and not _is_named_for(found.world.document.authority.plan, scope, by):
+    if ask.who.task is not None and not is_authorised(found.world.document.authority.plan, scope, by):
         text = f"`{by}` may issue no plan over `{scope}`"
         hint = "`authority.plan` of the world file names who may; an operator may"
         raise GovernanceError("may_not_plan", text, retry="never", hint=hint)
@@ -200,7 +200,7 @@ def _standing(ask: Ask, document: WorldDocument, by: str, scope: str) -> tuple[R
     """Return the rank and the owner of a claim by whoever asks."""
     if ask.who.task is None:
         return "operator", f"operator:{ask.who.name}"
-    return ("operator" if _is_named_for(document.authority.claim, scope, by) else "agent"), by
+    return ("operator" if is_authorised(document.authority.claim, scope, by) else "agent"), by
 
 
 async def _refuse_foreign(ask: Ask, name: str, by: str) -> None:
@@ -215,14 +215,6 @@ async def _refuse_foreign(ask: Ask, name: str, by: str) -> None:
     if found is not None and found.owner != by:
         hint = "a program ends and changes its own claims; take another id, or ask a person"
         raise GovernanceError("may_not_end", f"claim `{name}` is another's", retry="never", hint=hint)
-
-
-def _is_named_for(named: dict[str, tuple[str, ...]], scope: str, by: str) -> bool:
-    """Tell whether a pattern that covers all of a scope names a principal; a resource stands for all of its fields."""
-    return any(
-        (covers(folded(pattern), scope) or covers(folded(pattern), f"{scope}.*")) and is_named(by, who)
-        for pattern, who in named.items()
-    )
 
 
 def _fits(name: str, pattern: str) -> bool:

@@ -18,6 +18,7 @@ _KINDS = {
     "random": "r",
     "decision": "d",
     "continue": "e",
+    "world": "w",
     "": "",
 }
 _PHASES = {

@@ -19,17 +19,21 @@ from comity.journal.world import Claim, Observation
 from comity.kernel.patience import Patient
 from comity.runtime.coordination.acting import Actions
 from comity.runtime.coordination.applying import WorldDesk
+from comity.runtime.coordination.claiming import WorldCalls
 from comity.runtime.coordination.coordinator import Coordinator
 from comity.runtime.coordination.following import Follower
 from comity.runtime.coordination.gate import WorldGate
 from comity.runtime.coordination.observing import Taken, observe_all
 from comity.runtime.coordination.watching import Watching
 
+ENDED_MAX = 10_000
+"""So many tasks that have ended are remembered, for claims that are heard of later."""
+
 log = logging.getLogger("comity.coordination")
 
 
 class Coordination:
-    """The coordination of a node: `gate` is for its kernel, `coordinator.on_entry` for what the kernel writes."""
+    """The coordination of a node: `gate` and `calls` are for its kernel, whose entries `coordinator.on_entry` hears."""
 
     def __init__(
         self, store: Store, clock: Clock, entropy: Entropy, node: Id, url: Callable[[], str] = lambda: ""
@@ -43,6 +47,7 @@ class Coordination:
             Patient(store, clock), clock, node, self.watching, secret=entropy.take(32).hex(), url=url
         )
         self.gate = WorldGate(self.coordinator)
+        self.calls = WorldCalls(store, clock, self.observe, self.coordinator.rank_of)
         self.follower = Follower(store, clock, lambda: self.coordinator.world)
         self.follower.on_entry.append(self.coordinator.on_entry)
         self.follower.on_entry.append(self._ended)
@@ -54,6 +59,7 @@ class Coordination:
         self.coordinator.on_baseline.append(self.watching.use)
         self.coordinator.on_claims.append(self._claimed)
         self._beside: set[asyncio.Task[None]] = set()
+        self._over: dict[str, None] = {}
         self._unwatch: Callable[[], None] | None = None
 
     async def start(self, document: WorldDocument | None = None, text: str = "", who: str = "configuration") -> None:
@@ -83,15 +89,23 @@ class Coordination:
 
     def _claimed(self, claims: Sequence[Claim]) -> None:
         self.watching.claimed(claims, self._clock.wall_us())
+        self._end_claims(claims)
 
     def _ended(self, task: Id, _entry: Entry, body: Body) -> None:
-        """Let the claims of a task end with it."""
-        if isinstance(body, Ended) and any(claim.task == show_id(task) for claim in self.coordinator.claims):
-            work = asyncio.ensure_future(self._end_claims(show_id(task)))
+        """Let the claims of a task end with it, those too of which this node hears only later."""
+        if isinstance(body, Ended):
+            while len(self._over) >= ENDED_MAX:
+                self._over.pop(next(iter(self._over)))
+            self._over[show_id(task)] = None
+            self._end_claims(self.coordinator.claims)
+
+    def _end_claims(self, claims: Sequence[Claim]) -> None:
+        for task in {claim.task for claim in claims if claim.task in self._over}:
+            work = asyncio.ensure_future(self._end_claims_of(task))
             self._beside.add(work)
             work.add_done_callback(self._beside.discard)
 
-    async def _end_claims(self, task: str) -> None:
+    async def _end_claims_of(self, task: str) -> None:
         try:
             await WorldDesk(self._store, self._clock, "coordination").end_claims_of(task)
         except ComityError as error:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from comity.coordination.admission import Admission, Watch
+from comity.coordination.claims import is_authorised
 from comity.coordination.detectors.baseline import Baseline
 from comity.coordination.document import WorldDocument
 from comity.coordination.picture import Flight, Picture
@@ -31,7 +32,7 @@ from comity.journal.ports import View
 from comity.journal.spec import ToolSpec
 from comity.journal.unit import GuardFailed, Message, OperatorSubject, StateRow, StateWrite, Unit, Wakes
 from comity.journal.verdict import Hold
-from comity.journal.world import Claim, FieldValue, Observation, Plan, Read
+from comity.journal.world import Claim, FieldValue, Observation, Plan, Rank, Read
 from comity.kernel import waiters
 from comity.kernel.bell import Bell
 from comity.kernel.patience import Patient
@@ -327,6 +328,11 @@ class Coordinator:
             return False
         named = self.world.document.authority.observe
         return any(is_named(field, (pattern,)) and is_named(principal, who) for pattern, who in named.items())
+
+    def rank_of(self, scope: str, principal: str) -> Rank:
+        """Return as what an agent claims a scope: as an operator where the world file lets it, else as an agent."""
+        named = self.world.document.authority.claim if self.world is not None else {}
+        return "operator" if is_authorised(named, scope, principal) else "agent"
 
     def believed(self, field: str) -> FieldValue:
         """Return what this node believes of a field; None where it does not write the field's component."""

@@ -37,7 +37,10 @@ class WorldGate:
         world, tool = self._of.world, view.tool
         if world is None or call.kind != Kind.TOOL or tool is None:
             return _ALLOW
-        handling = world.tool(tool.name, tool)
+        try:
+            handling = world.tool(tool.name, tool)
+        except ComityError as error:
+            return Refuse(error.code, error.message, error.hint, error.retry)
         scoped = world.scoped(tool.name)
         if (handling is None or not handling.acts) and not scoped:
             return _ALLOW

@@ -135,7 +135,9 @@ class PlayedDoor:
         agent: AgentSpec | None = None,
         tools: tuple[ToolSpec, ...] = TOOLS,
         clock: Clock | None = None,
+        has_world: bool = False,
     ) -> None:
+        self.has_world = has_world
         spec = agent or AgentSpec("clerk", "outside")
         self.inner = PlayedVisit(spec, tools, play or plain)
         self.clock = clock or SystemClock()

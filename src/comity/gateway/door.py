@@ -50,6 +50,11 @@ class Door:
             left.append(lambda row: self.forget(row.id))
 
     @property
+    def has_world(self) -> bool:
+        """Tell whether a shared world is in force."""
+        return self.node.coordination.coordinator.world is not None
+
+    @property
     def known(self) -> set[Id]:
         """Return the tasks whose last visit is kept here."""
         return set(self._visits)

@@ -50,8 +50,8 @@ _FRESH: Final = {"ttlMs": 0, "cacheScope": "private"}
 """What is listed may change at once (a tool is accepted, a grant is another), and is this program's only."""
 _ALLOW: Final[Header] = (b"allow", b"POST")
 
-Kept = WeakKeyDictionary[Visit, dict[tuple[str, bool], ServedTools]]
-"""What visits were served last, by server and era: making it anew for each call would look at every tool."""
+Kept = WeakKeyDictionary[Visit, dict[tuple[str, bool, bool], ServedTools]]
+"""What visits were served last, by server, era and whether there is a world: each call would look at every tool."""
 
 
 def mcp_routes(door: Door, body_bytes_max: int) -> list[BaseRoute]:
@@ -160,10 +160,13 @@ class _Serving:
     def _served(self, visit: Visit, request: RpcRequest) -> ServedTools:
         server = self._exchange.scope.get("path_params", {}).get("server", "")
         kept = self._kept.setdefault(visit, {})
-        served = kept.get((server, request.is_modern))
+        has_world = self._door.has_world
+        served = kept.get((server, request.is_modern, has_world))
         if served is None or served.tools is not visit.tools:
-            served = ServedTools(visit.agent, visit.tools, server, is_modern=request.is_modern)
-            kept[server, request.is_modern] = served
+            served = ServedTools(
+                visit.agent, visit.tools, server, is_modern=request.is_modern, has_world=has_world
+            )  # fmt: skip
+            kept[server, request.is_modern, has_world] = served
         return served
 
     async def _call(self, visit: Visit, request: RpcRequest) -> None:

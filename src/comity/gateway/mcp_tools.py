@@ -14,7 +14,7 @@ from comity.gateway.mcp_names import names_at, shown_names
 from comity.gateway.mcp_result import Result, outcome_result, shown_output, unfit_result
 from comity.gateway.mcp_schema import misfit, without_headers
 from comity.gateway.mcp_wire import BAD_PARAMS, RpcError
-from comity.gateway.own_tools_schemas import OwnTool
+from comity.gateway.own_tools_schemas import WORLDLY, OwnTool
 from comity.gateway.own_tools_schemas import own_tools as own_tools_of
 from comity.gateway.question import Question
 from comity.gateway.refusal import Refusal
@@ -31,8 +31,13 @@ class ServedTools:
     Cost: making one looks at every tool, a call at one.
     """
 
-    def __init__(self, agent: AgentSpec, tools: tuple[ToolSpec, ...], server: str, *, is_modern: bool) -> None:
+    def __init__(
+        self, agent: AgentSpec, tools: tuple[ToolSpec, ...], server: str, *, is_modern: bool, has_world: bool = False
+    ) -> None:
         """Serve those of `tools` that `server` has, or all where it is empty.
+
+        Where no world is in force (`has_world`) the tools about it are served and not listed: a program that had them
+        before is told so by its call.
 
         Raises:
             Refusal: it has none of them.
@@ -40,6 +45,7 @@ class ServedTools:
         self.tools = tools
         self._agent = agent
         self._is_modern = is_modern
+        self._has_world = has_world
         self._own: dict[str, OwnTool] = {} if server else own_tools_of(agent)
         self._named = names_at(server, tools) if server else shown_names(tools, self._own)
         if server and not self._named:
@@ -54,6 +60,7 @@ class ServedTools:
         shown |= {
             tool.name: {"name": tool.name, "description": tool.description, "inputSchema": tool.schema}
             for tool in self._own.values()
+            if self._has_world or tool.name not in WORLDLY
         }
         return [shown[name] for name in sorted(shown)]
 

@@ -15,7 +15,7 @@ from comity.core.ids import parse_id, show_id
 from comity.gateway import deliberation
 from comity.gateway.mcp_errand import Errand
 from comity.gateway.mcp_result import Result, problem_result, text_result, value_result
-from comity.gateway.own_tools_schemas import ASK_HUMAN, DECIDE, FINISH, PROGRESS, SPAWN, WAIT
+from comity.gateway.own_tools_schemas import ASK_HUMAN, CLAIM, DECIDE, FINISH, OBSERVE, PROGRESS, RELEASE, SPAWN, WAIT
 from comity.gateway.question import Question
 from comity.journal.call import Delivered, Kind, Status
 from comity.journal.spec import ToolSpec
@@ -103,12 +103,34 @@ def _finish(visit: Visit, args: Args) -> Errand | Result:
     return value_result({"finished": True})
 
 
+def _claim(_visit: Visit, args: Args) -> Errand | Result:
+    given = {
+        "scope": args["scope"],
+        "mode": args.get("mode", "exclusive"),
+        "for_s": args["for_s"],
+        "reason": args.get("reason", ""),
+    }
+    return Errand(_question(Kind.WORLD, "claim", given), partial(_told, lambda value: value))
+
+
+def _release(_visit: Visit, args: Args) -> Errand | Result:
+    return Errand(_question(Kind.WORLD, "release", {"claim": args["claim"]}), partial(_told, lambda value: value))
+
+
+def _observe(_visit: Visit, args: Args) -> Errand | Result:
+    given = {"field": args["field"], "value": args["value"]}
+    return Errand(_question(Kind.WORLD, "observe", given), partial(_told, lambda value: value))
+
+
 _CALLS: dict[str, Callable[[Visit, dict[str, Any]], Errand | Result]] = {
     DECIDE: _decide,
     WAIT: _wait,
     PROGRESS: _progress,
     ASK_HUMAN: _ask_human,
     FINISH: _finish,
+    CLAIM: _claim,
+    RELEASE: _release,
+    OBSERVE: _observe,
 }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from comity.core.limits import NAME_CHARS_MAX, TOKENS_MAX
 from comity.gateway import deliberation
 from comity.journal.spec import AgentSpec
+from comity.journal.world import ClaimMode
 
 DECIDE = "comity_decide"
 WAIT = "comity_wait"
@@ -14,6 +15,11 @@ SPAWN = "comity_spawn"
 PROGRESS = "comity_progress"
 ASK_HUMAN = "comity_ask_human"
 FINISH = "comity_finish"
+CLAIM = "comity_claim"
+RELEASE = "comity_release"
+OBSERVE = "comity_observe"
+WORLDLY = (CLAIM, RELEASE, OBSERVE)
+"""Those that are listed only where a world is in force."""
 
 SECONDS_MAX = 10**12
 USD_MAX = 10**9
@@ -148,6 +154,55 @@ _TOOLS = (
                 "description": "The answers to choose from; leave out for a free answer.",
             },
             timeout_s=_seconds("Give up after so long, which is neither yes nor no."),
+        ),
+    ),
+    OwnTool(
+        CLAIM,
+        "Tell the other agents that you are about to change a part of the shared world, or that it must stay as it is. "
+        "Until your claim ends, what others do against it waits or is refused. Claim as little as you need, for as "
+        "short as you need it, and give it back with comity_release. It ends by itself after `for_s` seconds, and with "
+        "your task. You get the claim's id.",
+        _object(
+            ["scope", "for_s"],
+            scope={
+                **_text(
+                    "What you claim: one field (`db/main.instances`), a resource (`db/main`), or a pattern of fields "
+                    "(`service/*.instances`)."
+                ),
+                "minLength": 1,
+                "maxLength": 300,
+            },
+            for_s={**_seconds("For so many seconds."), "exclusiveMinimum": 0},
+            mode={
+                "type": "string",
+                "enum": list(get_args(ClaimMode)),
+                "description": "What others may do meanwhile. `exclusive` (the default) and `hands-off`: nothing; "
+                "`shared`: act if they claim it as shared too; `up-only`, `down-only`: move numbers that way; "
+                "`leave-as-is`: not correct what is there, it is meant.",
+            },
+            reason=_text("Why, in a sentence for people; other agents never see it."),
+        ),
+    ),
+    OwnTool(
+        RELEASE,
+        "End a claim that you made with comity_claim, so that others can go on. One that is over is no error.",
+        _object(["claim"], claim={**_text("The id that comity_claim gave you."), "minLength": 1, "maxLength": 200}),
+    ),
+    OwnTool(
+        OBSERVE,
+        "Tell what a field of the shared world is right now, as you have just seen it. You are told what became of it: "
+        "`observed` (it is what everybody goes by now), `proposed` (you are not the one who is believed on this field; "
+        "it is kept beside), or `older` (something newer was known).",
+        _object(
+            ["field", "value"],
+            field={**_text("The field: `db/main.connections`."), "minLength": 1, "maxLength": 300},
+            value={
+                "description": "Its value: a number, true or false, a text, or a list of these where it is a set.",
+                "anyOf": [
+                    {"type": ["number", "boolean", "string"]},
+                    {"type": "array", "items": {"type": ["number", "boolean", "string"]}},
+                ],
+            },
         ),
     ),
     OwnTool(

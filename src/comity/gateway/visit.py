@@ -30,8 +30,11 @@ from comity.kernel.bell import Bell
 from comity.models.format import RequestParts
 from comity.models.stream import Thought
 
-OWN_TOOLS = ("comity_decide", "comity_wait", "comity_spawn", "comity_progress", "comity_ask_human", "comity_finish")
-"""Comity's own tools, which every program is offered."""
+OWN_TOOLS = (
+    *("comity_decide", "comity_wait", "comity_spawn", "comity_progress", "comity_ask_human", "comity_finish"),
+    *("comity_claim", "comity_release", "comity_observe"),
+)
+"""Comity's own tools, which every program is offered; the last three where a world is in force."""
 
 SILENCE = "nothing was heard of the program"
 """How the reason of a task begins that stalled by its program's silence."""

@@ -197,3 +197,61 @@ async def test_every_tool_and_argument_is_described_to_the_model() -> None:
             assert schema["additionalProperties"] is False
             assert set(schema["required"]) <= set(schema["properties"])
             assert all(item["description"] for item in schema["properties"].values())
+
+
+async def listed(*, has_world: bool) -> set[str]:
+    """Return the names of the tools that a program is shown."""
+    async with calling(PlayedDoor(has_world=has_world)) as caller:
+        answer = await caller.new(rpc("tools/list"))
+    return {tool["name"] for tool in answer["result"]["tools"]}
+
+
+async def test_those_about_the_world_are_listed_where_one_is_in_force() -> None:
+    more = await listed(has_world=True) - await listed(has_world=False)
+    assert more == {"comity_claim", "comity_release", "comity_observe"}
+
+
+async def test_a_claim_is_the_sdks() -> None:
+    held = {"claim": "0123", "scope": "db/main", "mode": "up-only", "until": "2026-01-01T00:00:00Z"}
+    given = {"scope": "db/main", "for_s": 60, "mode": "up-only"}
+    question, result = await asked("comity_claim", given, lambda _: done(held))
+    assert same(question, Kind.WORLD, "claim", {**given, "reason": ""})
+    assert result["structuredContent"] == held
+    question, _ = await asked("comity_claim", {"scope": "db/main", "for_s": 1}, lambda _: done(held))
+    assert same(question, Kind.WORLD, "claim", {"scope": "db/main", "mode": "exclusive", "for_s": 1, "reason": ""})
+    question, result = await asked("comity_release", {"claim": "0123"}, lambda _: done({"claim": "0123"}))
+    assert same(question, Kind.WORLD, "release", {"claim": "0123"})
+
+
+async def test_an_observation_is_the_sdks() -> None:
+    given = {"field": "db/main.connections", "value": 41}
+    taken = {"field": "db/main.connections", "taken": "proposed"}
+    question, result = await asked("comity_observe", given, lambda _: done(taken))
+    assert same(question, Kind.WORLD, "observe", given)
+    assert result["structuredContent"] == taken
+
+
+async def test_a_claim_that_is_refused_says_what_would_help() -> None:
+    failed = Delivered(Status.FAILED, b"null", "claim_too_long", "it lasts at most 4 h", "claim for less", "rethink")
+    _, result = await asked("comity_claim", {"scope": "db/main", "for_s": 1e9}, lambda _: failed)
+    assert result["isError"] is True
+    assert result["structuredContent"]["remedy"] == "claim for less"
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("comity_claim", {"scope": "db/main"}),
+        ("comity_claim", {"scope": "db/main", "for_s": 0}),
+        ("comity_claim", {"scope": "db/main", "for_s": 1, "mode": "mine"}),
+        ("comity_claim", {"scope": "", "for_s": 1}),
+        ("comity_release", {}),
+        ("comity_observe", {"field": "db/main.connections"}),
+        ("comity_observe", {"field": "db/main.connections", "value": {"is": 1}}),
+    ],
+)
+async def test_what_does_not_fit_about_the_world_is_refused(name: str, given: dict[str, Any]) -> None:
+    door = PlayedDoor(has_world=True)
+    async with calling(door) as caller:
+        assert (await caller.result(name, given))["error"]["code"] == -32602
+        assert not door.inner.asked

@@ -39,9 +39,14 @@ SEEN_S_MAX = 60.0
 """What was seen longer ago makes no call redundant, even if the field lets it count as known."""
 PATIENCE_US = 120_000_000
 """Whoever waits for the outcome of something in flight is woken by it; at the latest it looks again after this time."""
+LANDING_US = 50_000
+"""So long it may take until what has settled is part of the values."""
 RETRY_S = 0.25
 RETRY_S_MAX = 30.0
-"""A deferred call is judged again after this time, doubled with each defer, unless what it waits for ends before."""
+"""A deferred call is judged again after this time, doubled with each defer, unless what it waits for ends before.
+
+One that waits for its turn is judged again after this time for each that is before it.
+"""
 
 
 class Objection(msgspec.Struct, frozen=True):
@@ -342,9 +347,10 @@ class Admission:
         if defers >= DEFERS_MAX and rule not in _TURNS:
             return _escalate(rule, f"{reason}; deferred {defers} times")
         case.awaits = set(awaits)
-        until_us = case.now_us + round(min(RETRY_S * 2**defers, RETRY_S_MAX) * 1e6)
+        steps = self.queue.place(case.proposal.call) if rule in _TURNS else 2**defers
+        until_us = case.now_us + round(min(RETRY_S * steps, RETRY_S_MAX) * 1e6)
         if first is not None and first.settled_us:
-            until_us = max(first.settled_us, case.now_us + 1_000)
+            until_us = max(first.settled_us, case.now_us + LANDING_US)
         elif first is not None and first.phase != "held":  # its outcome is what this call waits for, however long
             until_us = case.now_us + PATIENCE_US
         behind = "" if first is None or first.settled_us or first.phase == "held" else behind
@@ -479,6 +485,7 @@ class Admission:
             claim=claims.under(changes, case.actor, self.picture, case.now_us),
             caused_by=case.proposal.caused_by,
             would=tuple(case.would),
+            observation=case.proposal.observation,
         )
 
     def _plan(self, case: Case) -> str:

@@ -45,7 +45,7 @@ class Queue:
         if len(self.waiting) >= WAITING_MAX:
             self._clear(now_us)
         wanted = frozenset(keys)
-        if not wanted or len(self.waiting) >= WAITING_MAX:
+        if len(self.waiting) >= WAITING_MAX:
             return
         since_us = before.since_us if before is not None else now_us
         self.waiting[call] = Waiting(since_us, wanted, until_us + GRACE_US, behind, defers)
@@ -60,6 +60,13 @@ class Queue:
             there.discard(call)
             if not there:
                 del self._by_key[key]
+
+    def place(self, call: str) -> int:
+        """Return the place of a call among all that wait, from 1; one that does not wait yet is the last."""
+        mine = self.waiting.get(call)
+        if mine is None:
+            return len(self.waiting) + 1
+        return 1 + sum((other.since_us, name) < (mine.since_us, call) for name, other in self.waiting.items())
 
     def leave_task(self, task: str) -> None:
         """Let all calls of a task go: it has ended, or nobody works on it."""

@@ -72,8 +72,8 @@ class Touched(msgspec.Struct, frozen=True, array_like=True):
 
     `components` are the parts of the world that judged it, with their epochs; `ticket` names its reservation. `plan`
     is the plan that it is a step of, `claim` the claim under which it acts; `caused_by` names the call or event that
-    made it happen (`TASK/CALL`). `would` lists what rules in *observe* would have said (`RULE: VERDICT`). An
-    *undeclared* call matched a kind's scope without saying what it touches.
+    made it happen (`TASK/CALL`), `observation` the newest that its task had read. `would` lists what rules in *observe*
+    would have said (`RULE: VERDICT`). An *undeclared* call matched a kind's scope without saying what it touches.
     """
 
     components: tuple[tuple[str, int], ...] = ()
@@ -85,6 +85,7 @@ class Touched(msgspec.Struct, frozen=True, array_like=True):
     caused_by: str = ""
     would: tuple[str, ...] = ()
     is_undeclared: bool = False
+    observation: str = ""
 
 
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -37,12 +37,17 @@ class Translator:
         self._world = world
         self._agents: dict[Id, str] = {}
         self._calls: dict[tuple[Id, int], str] = {}
+        self._copied: dict[Id, int] = {}
 
     async def told(self, item: Logged) -> list[WorldEvent | Linked]:
         """Return what an entry of the log says of the world."""
         task, entry, body = item.task, item.entry, item.entry.read()
         if isinstance(body, Created):
             self._learn(task, body.agent)
+            if body.forked_at:
+                self._copied[task] = body.forked_at
+        if entry.seq <= self._copied.get(task, 0):
+            return []  # what a fork begins with has happened in its origin
         return [*await self._events(task, entry, body), *_links(task, entry, body)]
 
     async def _events(self, task: Id, entry: Entry, body: Body) -> Iterable[WorldEvent]:
@@ -161,7 +166,7 @@ def _acted(world: World, call: str, agent: str, body: Intent, at_us: int, task: 
         touched.plan,
         touched.claim,
         touched.caused_by,
-        "",
+        touched.observation,
         tuple(name for name in domains if name),
         handling is not None and handling.section.destructive,
         task,

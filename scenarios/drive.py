@@ -10,6 +10,7 @@ import asyncio
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -115,45 +116,70 @@ class Live:
         Raises:
             HandsError: somebody did not come back from a turn; the node's log is in the notes.
         """
-        plant, node = self._plant, self._node
-        present = [name for name in self.cast.names if not only or name in only]
         try:
-            await plant.order("reset", seed=seed)
-            for name in present:
-                if name in self.cast.programs:
-                    await node.begin_program(name, HERE / self.slug / f"{name}.py")
-                else:
-                    await node.begin(name)
-            told = await plant.order("ready", agents=present)
-            trace = await _paced(plant, Pace(self.cast, generator(f"turns {seed}".encode()), present), told)
-            over = await plant.order("over")
-            journals = {name: await node.journal(name) for name in present}
+            run = await self.begin(seed, only)
+            pace = Pace(self.cast, generator(f"turns {seed}".encode()), run.present)
+            while not run.is_lost and len(run.trace) < pace.rounds:
+                for name in pace.turns():
+                    before = run.state
+                    await run.turn(name)
+                    pace.saw(name, before, run.state)
+                await run.step()
+            return await run.end()
         except HandsError as error:
-            error.add_note(node.said())
+            error.add_note(self._node.said())
             raise
+
+    async def begin(self, seed: int, only: Sequence[str] = ()) -> Run:
+        """Let the plant begin anew, give each agent a task, and return the run to be driven by hand."""
+        present = tuple(name for name in self.cast.names if not only or name in only)
+        await self._plant.order("reset", seed=seed)
+        for name in present:
+            if name in self.cast.programs:
+                await self._node.begin_program(name, HERE / self.slug / f"{name}.py")
+            else:
+                await self._node.begin(name)
+        told = await self._plant.order("ready", agents=present)
+        return Run(self, self._plant, self._node, seed, present, told["state"])
+
+
+@dataclass
+class Run:
+    """A run under way. `state` is the plant's, `trace` its states after each step, `present` who takes part."""
+
+    live: Live
+    plant: PlantProcess
+    node: NodeProcess
+    seed: int
+    present: tuple[str, ...]
+    state: dict[str, Any]
+    trace: list[dict[str, Any]] = field(default_factory=list)
+    is_lost: bool = False
+
+    async def turn(self, *names: str) -> None:
+        """Give these agents a turn, at the same time, and return when all of them wait again."""
+        told = await asyncio.gather(*(self.plant.order("grant", agent=name) for name in names))
+        self.state = told[-1]["state"]
+
+    async def step(self) -> None:
+        """Let the plant take a step."""
+        told = await self.plant.order("step")
+        self.state, self.is_lost = told["state"], told["lost"]
+        self.trace.append(self.state)
+
+    async def end(self) -> Outcome:
+        """Tell everybody that it is over, and return what came of it."""
+        over = await self.plant.order("over")
+        journals = {name: await self.node.journal(name) for name in self.present}
         return Outcome(
-            self.slug,
-            seed,
-            self.is_coordinated,
-            len(trace) if over["lost"] else None,
-            len(trace),
+            self.live.slug,
+            self.seed,
+            self.live.is_coordinated,
+            len(self.trace) if self.is_lost else None,
+            len(self.trace),
             over["goals"],
             {name: acts(entries) for name, entries in journals.items()},
             tuple(item for name, entries in journals.items() for item in ruled(name, entries)),
-            tuple(line for line in node.said().splitlines() if "error" in line.lower()),
-            tuple(trace),
+            tuple(line for line in self.node.said().splitlines() if "error" in line.lower()),
+            tuple(self.trace),
         )
-
-
-async def _paced(plant: PlantProcess, pace: Pace, told: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give turns and step the plant until it is lost or the rounds are over; return its states."""
-    trace: list[dict[str, Any]] = []
-    for _ in range(pace.rounds):
-        for name in pace.turns():
-            before, told = told, await plant.order("grant", agent=name)
-            pace.saw(name, before["state"], told["state"])
-        told = await plant.order("step")
-        trace.append(told["state"])
-        if told["lost"]:
-            break
-    return trace

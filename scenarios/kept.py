@@ -23,5 +23,6 @@ if __name__ == "__main__":
         from comity.cli.main import main
 
         sys.argv.insert(0, "comity")
-        sys.exit(main())
+        main()
+        sys.exit()
     runpy.run_path(sys.argv[0], run_name="__main__")

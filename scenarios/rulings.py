@@ -10,10 +10,15 @@ import msgspec
 from comity.server.documents import EntryDocument
 
 PREFIX = "coordination."
+FITS = "what fits"
+FLIGHT = "what is in flight"
 
 
 class Ruled(msgspec.Struct, frozen=True):
-    """A call that was not performed as it was asked, or not at once; `became` has its arguments where trimmed."""
+    """A call that was not performed as it was asked, or not at once; `became` has its arguments where trimmed.
+
+    The journal names no rule for what was trimmed or deferred: `FITS` and `FLIGHT` stand for it.
+    """
 
     agent: str
     tool: str
@@ -30,10 +35,10 @@ def ruled(agent: str, entries: Sequence[EntryDocument]) -> Iterator[Ruled]:
         body: dict[str, Any] = dict(entry.body)
         asked = body.get("asked") or {}
         if entry.type == "intent" and body.get("performed"):
-            yield Ruled(agent, asked["name"], asked["args"], "trimmed", "", "", body["args"])
+            became = body["args"]
+            yield Ruled(agent, asked["name"], asked["args"], "trimmed", FITS, f"it became {became}", became)
         elif entry.type == "waiting" and entry.kind == "tool" and asked:
-            rule, _, reason = str(body["condition"]).partition(": ")
-            yield Ruled(agent, asked["name"], asked["args"], "deferred", rule, reason)
+            yield Ruled(agent, asked["name"], asked["args"], "deferred", FLIGHT, "another act is under way")
         elif entry.type == "outcome" and body.get("status") == "refused" and asked:
             problem = body["problem"]
             rule = str(problem["code"]).removeprefix(PREFIX)

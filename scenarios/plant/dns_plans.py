@@ -13,7 +13,7 @@ from comity.core.entropy import Generator
 class DnsPlans:
     """The plant."""
 
-    ACTUATORS = ("emit_plan", "apply_plan", "delete_plan")
+    ACTUATORS: tuple[str, ...] = ("emit_plan", "apply_plan", "delete_plan")
 
     def __init__(self, chance: Generator, constants: DnsConstants = DNS) -> None:
         """Serve generation 1 everywhere; generation 2 is there."""

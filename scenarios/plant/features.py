@@ -13,7 +13,7 @@ from comity.core.entropy import Generator
 class Features:
     """The plant."""
 
-    ACTUATORS = ("change_permission", "build_file", "ship_file")
+    ACTUATORS: tuple[str, ...] = ("change_permission", "build_file", "ship_file")
 
     def __init__(self, chance: Generator, constants: FeaturesConstants = FEATURES) -> None:
         """Begin with a good file, and no node changed."""

@@ -13,7 +13,7 @@ from comity.core.entropy import Generator
 class Fleet:
     """The plant."""
 
-    ACTUATORS = ("switch_autoscaler", "migrate", "terminate")
+    ACTUATORS: tuple[str, ...] = ("switch_autoscaler", "migrate", "terminate")
 
     def __init__(self, chance: Generator, constants: FleetConstants = FLEET) -> None:
         """Begin with all servers in the registry, and the autoscaler on."""

@@ -13,7 +13,7 @@ from comity.core.entropy import Generator
 class FrontDoor:
     """The plant."""
 
-    ACTUATORS = ("write_metadata", "promote")
+    ACTUATORS: tuple[str, ...] = ("write_metadata", "promote")
 
     def __init__(self, chance: Generator, constants: FrontDoorConstants = FRONT_DOOR) -> None:
         """Begin with nothing staged; how late the effect comes differs a little."""

@@ -49,7 +49,7 @@ class Layer:
 class Shop:
     """The plant."""
 
-    ACTUATORS = ("scale_app", "scale_database", "shift_traffic")
+    ACTUATORS: tuple[str, ...] = ("scale_app", "scale_database", "shift_traffic")
 
     def __init__(self, chance: Generator, constants: ShopConstants = SHOP) -> None:
         """Begin at 02:17."""

@@ -13,6 +13,7 @@ from comity.core.errors import UsageError
 REPORTED = range(50)
 FEW = range(3)
 COLLAPSES_MIN = 40
+ALARM_MS = 300.0
 OTHERS = ("front-door", "bot-management", "drift-corrector")
 
 
@@ -40,6 +41,34 @@ async def test_0217_holds_where_it_is_coordinated() -> None:
         assert any(item.rule == "connections" for item in outcome.ruled), outcome
         assert all(state["saturation"] <= 1 for state in outcome.trace), outcome
         assert outcome.goals["performance"] or outcome.goals["cost"] or outcome.goals["routing"]
+
+
+async def at_once(live: Any, seed: int) -> Any:
+    """Let cost and routing decide one after the other, and act at the same time, at a shop of four replicas."""
+    run = await live.begin(seed)
+    while run.state["latency_ms"] <= ALARM_MS:
+        await run.step()
+    await run.turn("performance")  # it sees the alarm
+    await run.turn("performance")  # it scales up
+    for _ in range(4):
+        await run.step()
+    await run.turn("cost")
+    await run.turn("routing")
+    await run.turn("cost", "routing")
+    state = run.state
+    return state, await run.end()
+
+
+async def test_two_that_act_at_once_are_judged_over_what_is_in_flight() -> None:
+    """Each alone would do: it is the other's act, under way, that counts."""
+    async with driver().Live("0217", coordinated=False) as live:
+        state, _ = await at_once(live, 1)
+        assert (state["replicas"], state["instances"], state["share"]) == (4, 2, 3), "both did it, which is too much"
+    async with driver().Live("0217", coordinated=True) as live:
+        state, outcome = await at_once(live, 1)
+        assert (state["instances"], state["share"]) in ((3, 3), (2, 2))
+        assert {item.agent for item in outcome.ruled} <= {"cost", "routing"}
+        assert any(item.rule == "connections" for item in outcome.ruled)
 
 
 async def test_the_benign_twin_of_0217_is_hindered_by_nothing() -> None:

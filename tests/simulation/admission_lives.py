@@ -9,15 +9,14 @@ import random
 from dataclasses import dataclass, replace
 from functools import partial
 
-from admission_oracle import Act, Law, Truth, broken, follow, happen, possible
-from admission_worlds import NOW_US, S, Small, small
-
 from comity.coordination.admission import Admission
 from comity.coordination.believed import Effect, applied
 from comity.coordination.orders import TooMany, every_order, stages
 from comity.coordination.picture import Picture
 from comity.coordination.ruling import Proposal
 from comity.journal.world import FieldValue, Observation
+from simulation.admission_oracle import Act, Law, Truth, broken, follow, happen, possible
+from simulation.admission_worlds import NOW_US, S, Small, small
 
 STEPS = 30
 UNDER_WAY_MAX = 3
@@ -67,7 +66,8 @@ class Life:
     # Steps
 
     def step(self) -> str:
-        """Let something happen; return what."""
+        """Let something happen, a little later than what came before; return what."""
+        self._pass(2)
         moves = (self.propose, self.propose, self.occur, self.tell, self.look, self.deliver, self.wait, self.land)
         move = self.pick.choice(moves)
         self._show()

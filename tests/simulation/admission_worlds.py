@@ -6,8 +6,6 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any
 
-from admission_oracle import Law, Link, Name, Touch, Truth
-
 from comity.coordination.document import (
     Aggregate,
     DependencySection,
@@ -22,6 +20,7 @@ from comity.coordination.document import (
 )
 from comity.coordination.world import World
 from comity.journal.world import FieldValue
+from simulation.admission_oracle import Law, Link, Name, Touch, Truth
 
 S = 1_000_000
 WINDOW_US = 60 * S

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from admission_lives import STEPS, Life
+
+from simulation.admission_lives import STEPS, Life
 
 
 def live(seed: int) -> Life:

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from admission_oracle import Act, harms
-from admission_worlds import KINDS, NOW_US, Small, small
 
 from comity.coordination.admission import Admission
 from comity.coordination.believed import FieldRow
 from comity.coordination.picture import Picture
 from comity.coordination.ruling import Proposal, Ruling
+from simulation.admission_oracle import Act, harms
+from simulation.admission_worlds import KINDS, NOW_US, Small, small
 
 FIGURES = Path(__file__).with_name("admission_figures.json")
 

@@ -75,7 +75,8 @@ class _NoWatch:
 class Case:
     """A proposal being judged: what the steps have found out about it.
 
-    `unclear` is a field whose acts must come one after the other; `awaits` is what it is deferred for.
+    `unclear` is a field whose acts must come one after the other; `awaits` is what it is deferred for, `behind`
+    the flight that it was found behind.
     """
 
     proposal: Proposal
@@ -86,6 +87,7 @@ class Case:
     findings: list[tuple[Instance, Finding]] = field(default_factory=list)
     unclear: str = ""
     awaits: set[str] = field(default_factory=set)
+    behind: str = ""
     would: list[str] = field(default_factory=list)
 
     @property
@@ -326,7 +328,7 @@ class Admission:
             if args is not None:
                 return Ruling(word="trim", rule=ruling.rule, reason=ruling.reason, args=args, fields=case.fields)
         if ruling.word == "defer":
-            self.queue.wait(case.proposal.call, case.awaits, case.now_us, ruling.until_us, ruling.behind)
+            self.queue.wait(case.proposal.call, case.awaits, case.now_us, ruling.until_us, case.behind)
         else:
             self.queue.leave(case.proposal.call)
         return ruling
@@ -346,7 +348,7 @@ class Admission:
         defers = self.queue.defers(case.proposal.call, behind)
         if defers >= DEFERS_MAX and rule not in _TURNS:
             return _escalate(rule, f"{reason}; deferred {defers} times")
-        case.awaits = set(awaits)
+        case.awaits, case.behind = set(awaits), behind
         steps = self.queue.place(case.proposal.call) if rule in _TURNS else 2**defers
         until_us = case.now_us + round(min(RETRY_S * steps, RETRY_S_MAX) * 1e6)
         if first is not None and first.settled_us:
@@ -374,12 +376,13 @@ class Admission:
             plan=self._plan(case),
             observation=proposal.observation,
         )
+        touched = self._touched(case, changes)  # before it counts itself among the steps of its plan
         self.queue.leave(proposal.call)
         if changes:
             self.picture.hold(flight)
         return Ruling(
             word="admit",
-            touched=self._touched(case, changes),
+            touched=touched,
             flight=flight if changes else None,
             fields=case.fields,
         )

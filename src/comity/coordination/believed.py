@@ -173,9 +173,9 @@ class FieldState:
         if self.steps[0][0] <= since_us:
             self.steps = [step for step in self.steps if step[0] > since_us]
 
-    def was_half_seen(self, flight: Flight) -> bool:
-        """Tell whether the field was seen while an act may have been under way: nobody knows how much of it was."""
-        return self.until_us >= flight.from_us and not self.has(flight)
+    def was_seen_since(self, flight: Flight) -> bool:
+        """Tell whether the field was seen since an act began: its value may have all or some of the act already."""
+        return self.until_us >= flight.from_us
 
     def has(self, flight: Flight) -> bool:
         """Tell whether the field was seen after an act had settled: its value has it already."""

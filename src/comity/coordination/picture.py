@@ -100,7 +100,7 @@ class Picture:
         taken = state.observe(seen, value, section.epsilon if section is not None else 0.0)
         if taken:
             for flight in self.on_field(seen.field):
-                if state.was_half_seen(flight):
+                if state.was_seen_since(flight):
                     self.half_seen.add(flight.ticket)
         return taken
 
@@ -153,7 +153,7 @@ class Picture:
         if flight.phase == "done":
             heapq.heappush(self.due, (flight.settled_us, flight.ticket))
         for name in fields_of(flight.effects):
-            if self.state(name).was_half_seen(flight):
+            if self.state(name).was_seen_since(flight):
                 self.half_seen.add(flight.ticket)
             self.flights_by_field.setdefault(name, {})[flight.ticket] = flight
             for pattern in self.world.groups_of(name):
@@ -190,7 +190,7 @@ class Picture:
         together: list[Effect] = []
         apart: dict[tuple[str, int], list[Effect]] = {}
         for effect in effects:
-            was_seen = self.state(effect.field).until_us >= flight.from_us
+            was_seen = self.state(effect.field).was_seen_since(flight)
             (apart.setdefault((effect.field, effect.lag_us), []) if was_seen else together).append(effect)
         return [together, *apart.values()] if together else list(apart.values())
 
@@ -250,7 +250,7 @@ class Picture:
         others = [other for other in self.on_field(effect.field) if other.ticket != flight.ticket]
         if any(_stands_over(other, flight, effect.field) and other.ticket in self.over for other in others):
             return True
-        if state.was_half_seen(flight) and not (effect.op == "set" and effect.value == state.value):
+        if state.was_seen_since(flight) and not (effect.op == "set" and effect.value == state.value):
             return False
         return all(other.from_us > flight.settled_us or _commutes(other, effect) for other in others)
 

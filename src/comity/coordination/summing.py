@@ -26,6 +26,8 @@ class Sum:
         self._scene = scene
         self._form = form
         self._weights: dict[str, float] = {}
+        patterns = {name for name, _ in (*form.groups, *form.counts)}
+        self._new = {name for name in scene.new if not patterns.isdisjoint(scene.picture.world.groups_of(name))}
         self._sets: set[str] = set()
 
     def judge(self) -> Finding:
@@ -34,7 +36,7 @@ class Sum:
         if way == 0 or (way < 0 and not self._is_broken()):
             return Finding()
         self._weigh()
-        return self._judge() if self._sets or self._scene.new else self._judge_steps()
+        return self._judge() if self._sets or self._new else self._judge_steps()
 
     def _judge_steps(self) -> Finding:
         """Judge where nothing is set: every call counts with the most that its stages raise the sum by."""
@@ -63,7 +65,7 @@ class Sum:
         scene, most, least = self._scene, 0.0, 0.0
         for effect in scene.mine.effects:
             weight = self._weight(effect.field)
-            if effect.field in scene.new or (weight and effect.op != "add"):
+            if effect.field in self._new or (weight and effect.op != "add"):
                 return 1.0
             steps = [weight * _number(effect.value)] if weight else []
             steps += [factor * scene.step(term, effect, scene.mine) for term, factor in self._form.windows]
@@ -76,7 +78,7 @@ class Sum:
 
     def _weigh(self) -> None:
         """Weigh the fields that anything in flight is on."""
-        weights, sets, new = self._weights, self._sets, self._scene.new
+        weights, sets, new = self._weights, self._sets, self._new
         for piece in self._scene.pieces:
             for effect in piece.effects:
                 if effect.field not in weights:
@@ -123,7 +125,7 @@ class Sum:
     def _base(self, field: str) -> FieldValue:
         """Return what a field adds before anything in flight: one that does not exist is in no sum."""
         is_single = any(name == field for name, _ in self._form.singles)
-        return self._scene.value(field) if is_single or field not in self._scene.new else 0
+        return self._scene.value(field) if is_single or field not in self._new else 0
 
     def _held(self) -> tuple[float, set[str]]:
         """Return what the fields add by what is known, and those of which nothing is."""
@@ -157,9 +159,9 @@ class Sum:
 
     def _appearing(self) -> float:
         """Return what the fields that the act makes exist add to counts."""
-        groups = [(name, factor) for name, factor in self._form.counts if self._scene.new]
+        groups = [(name, factor) for name, factor in self._form.counts if self._new]
         return sum(
-            factor * sum(name in self._scene.picture.world.groups_of(field) for field in self._scene.new)
+            factor * sum(name in self._scene.picture.world.groups_of(field) for field in self._new)
             for name, factor in groups
         )
 
@@ -182,7 +184,7 @@ class Sum:
         """Tell whether the act may raise what a field that is set adds, in some world."""
         own = [effect for effect in self._scene.mine.effects if effect.field == field]
         weight = self._weights[field]
-        if field in self._scene.new:
+        if field in self._new:
             return self._ends(field, (self._scene.mine,))[1] > TOLERANCE
         if not all(isinstance(effect.value, int | float) for effect in own):
             return True
@@ -200,7 +202,7 @@ class Sum:
         starts = [_number(effect.value) for effect in effects if effect.op == "set"]
         if field not in self._overwritten():
             starts.append(_number(base))
-        if field in self._scene.new:
+        if field in self._new:
             starts.append(_number(self._scene.value(field)))
         steps = [_number(effect.value) for effect in effects if effect.op == "add"]
         low = min(starts) + sum(step for step in steps if step < 0)
@@ -226,9 +228,9 @@ class Sum:
             for piece in self._scene.pieces
             for effect in piece.effects
         )
-        if not self._scene.new:
+        if not self._new:
             return is_lost
-        new = [field for field in self._scene.new if self._weights[field]]
+        new = [field for field in self._new if self._weights[field]]
         is_twice = any(name in new for name, _ in self._form.singles) and bool(self._form.groups)
         over = self._overwritten()
         return (

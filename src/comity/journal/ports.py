@@ -261,7 +261,8 @@ class ModelRequest(msgspec.Struct, frozen=True):
     """A model call made whole: `messages` are canonical JSON in OpenAI's chat shape, `params` its options.
 
     One that came in by the gateway names its `wire` format; then `messages` and `rest` are the request's JSON as the
-    program wrote it (`rest`: an object without the model and the messages), and the answer is an `Answer`.
+    program wrote it (`rest`: an object without the model and the messages), and the answer is an `Answer`. `envelope`
+    is a text that goes behind all of it.
     """
 
     model: str
@@ -270,6 +271,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
     params: dict[str, Any] = {}
     wire: str = ""
     rest: bytes = b""
+    envelope: str = ""
 
 
 class Model(Protocol):

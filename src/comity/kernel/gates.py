@@ -13,6 +13,7 @@ from comity.core.codec import decode
 from comity.core.errors import ComityError
 from comity.journal.call import Call, Kind, Status
 from comity.journal.entry import Context, Outcome, Problem, Waiting
+from comity.journal.envelope import ENVELOPE
 from comity.journal.ports import Gate
 from comity.journal.segment import head_after
 from comity.journal.verdict import Allow, Park, Redundant, Refuse, Trim, Verdict, Wait
@@ -107,7 +108,7 @@ async def _over_budget(passage: Passage) -> Verdict | None:
         args = decode(passage.call.args)
         wanted = int(args.get("params", {}).get("max_tokens") or passage.limits.output_tokens_max)
         size, messages = await run.contexts.size(passage.context, args.get("tools", ()))
-        size += len(args.get("rest", ""))
+        size += len(args.get("rest", "")) + len(args.get(ENVELOPE, "").encode())
         passage.reserve = budget.model_reserve(passage.limits, size, messages, wanted)
         if run.ledger.budget.usd_micro is not None and passage.limits.usd_per_mtok_in is None:
             return Refuse(

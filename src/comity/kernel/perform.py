@@ -7,6 +7,7 @@ import msgspec
 from comity.core.codec import canonical, decode
 from comity.core.errors import ComityError
 from comity.journal.call import Attempt, AttemptEnd, Call, Kind, Permit
+from comity.journal.envelope import ENVELOPE
 from comity.journal.ports import ModelRequest
 from comity.kernel import children
 from comity.kernel.passage import Passage
@@ -56,7 +57,8 @@ async def _act(passage: Passage, permit: Permit) -> Attempt:
 
 
 async def _think(passage: Passage, permit: Permit) -> Attempt:
-    run, call = passage.run, passage.call
+    run = passage.run
+    call = msgspec.structs.replace(passage.call, args=await passage.performed_args())
     try:
         request = await _request(passage, call)
         async for delta in run.kernel.model.stream(permit, request):
@@ -81,7 +83,8 @@ async def _request(passage: Passage, call: Call) -> ModelRequest:
     assert passage.context is not None
     messages = await run.contexts.messages(passage.context)
     if "wire" in args:
-        return ModelRequest(call.name, messages, (), args["params"], args["wire"], args["rest"].encode())
+        rest, envelope = args["rest"].encode(), args.get(ENVELOPE, "")
+        return ModelRequest(call.name, messages, (), args["params"], args["wire"], rest, envelope)
     tools = [run.tools[name] for name in args.get("tools", ()) if name in run.tools]
     offered = tuple(
         {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.schema}}
@@ -90,4 +93,4 @@ async def _request(passage: Passage, call: Call) -> ModelRequest:
     params = dict(args.get("params", {}))
     if passage.limits is not None:
         params.setdefault("max_tokens", passage.limits.output_tokens_max)
-    return ModelRequest(call.name, messages, offered, params)
+    return ModelRequest(call.name, messages, offered, params, envelope=args.get(ENVELOPE, ""))

@@ -15,6 +15,7 @@ from comity.core.codec import canonical
 from comity.core.errors import UsageError
 from comity.journal.ports import ModelRequest
 from comity.models.chat_answer import REASONING
+from comity.models.envelope import with_envelope
 from comity.models.settings import Upstream
 
 _OURS = ("model", "messages", "tools", "stream", "stream_options", "functions", "function_call")
@@ -38,7 +39,7 @@ def request_body(request: ModelRequest, model_id: str, output_tokens_max: int, u
     if params.pop("n", 1) != 1:
         raise UsageError("bad_params", "`n` must be 1: a model call has one answer", hint="make several calls")
     caps = [_cap(name, params.pop(name)) for name in _CAPS if params.get(name) is not None]
-    messages = [msgspec.Raw(_without_reasoning(item, upstream)) for item in request.messages]
+    messages = [msgspec.Raw(_without_reasoning(item, upstream)) for item in with_envelope(request)]
     body: dict[str, Any] = {"model": model_id, "messages": messages}
     if request.tools:
         body["tools"] = list(request.tools)

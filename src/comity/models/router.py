@@ -20,6 +20,7 @@ from comity.journal.protocol import Delta
 from comity.journal.wire import Answer
 from comity.models.chat_request import request_body
 from comity.models.client import TRIES_MAX, UpstreamClient, UpstreamRequest
+from comity.models.envelope import with_envelope
 from comity.models.formats import FORMATS
 from comity.models.reading import Reading, Relay, Words
 from comity.models.scripts import SCRIPTED, Scripted, Scripts
@@ -130,7 +131,7 @@ class ModelRouter:
             body = request_body(request, model_id, entry.output_tokens_max, upstream)
             return UpstreamRequest(FORMATS["chat"].path, body), lambda: Words(limits)
         wire = FORMATS[request.wire]
-        body = wire.put_together(model_id, request.messages, request.rest)
+        body = wire.put_together(model_id, with_envelope(request), request.rest)
         answer = Answer("", upstream=route.upstream, fell_over=fell_over)
         question = UpstreamRequest(wire.path, body, request.params.get("headers", {}))
         return question, lambda: Relay(wire, request.rest, limits, answer)

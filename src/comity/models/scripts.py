@@ -14,6 +14,7 @@ from comity.journal.call import Permit
 from comity.journal.ports import ModelLimits, ModelRequest
 from comity.journal.protocol import Delta
 from comity.models import failure
+from comity.models.envelope import with_envelope
 
 Scripted = Callable[[str, str, bytes], AsyncIterator[Delta]]
 """Lets the scripted model NAME of FILE answer a request (canonical JSON: messages, model, params, tools)."""
@@ -52,7 +53,7 @@ class Scripts:
 
 def scripted_request(request: ModelRequest) -> bytes:
     """Return the canonical JSON that a scripted model gets: messages, model, params and tools."""
-    messages = [msgspec.json.decode(item) for item in request.messages]
+    messages = [msgspec.json.decode(item) for item in with_envelope(request)]
     value = {"messages": messages, "model": request.model, "params": request.params, "tools": list(request.tools)}
     return canonical(value, "request")
 

@@ -85,6 +85,7 @@ class Embedded:
             self.programs,
             admit=self.coordination.gate,
             world=self.coordination.calls,
+            shaper=self.coordination.shaper(self.programs),
         )
         self.kernel = Kernel(devices, settings or Settings(tasks_max=1_000), node)
         self.kernel.on_entry.append(self.coordination.coordinator.on_entry)

@@ -198,6 +198,7 @@ class Node:
             self.programs,
             admit=self.coordination.gate,
             world=self.coordination.calls,
+            shaper=self.coordination.shaper(self.programs),
             listener=self._listener,
         )
         return Kernel(devices, settings, self.id)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from comity.core.codec import canonical
 from comity.core.errors import UsageError
+from comity.journal.envelope import MARK
 
 
 class Proposal(NamedTuple):
@@ -63,7 +64,7 @@ class ScriptedModel:
 
 
 def _by_rule(rules: Rules, messages: Sequence[Mapping[str, Any]]) -> Said:
-    content = next((item.get("content") for item in reversed(messages) if item.get("role") != "assistant"), "")
+    content = next((item.get("content") for item in reversed(messages) if _is_said_to_it(item)), "")
     text = content if isinstance(content, str) else canonical(content).decode()
     for fragment, said in rules.items():
         if fragment in text:
@@ -71,6 +72,11 @@ def _by_rule(rules: Rules, messages: Sequence[Mapping[str, Any]]) -> Said:
     raise UsageError(
         "no_rule", f"no rule of the scripted model fits `{text:.200}`", hint='add one; the rule "" fits always'
     )
+
+
+def _is_said_to_it(message: Mapping[str, Any]) -> bool:
+    """Tell whether a message is neither the model's own nor the envelope."""
+    return message.get("role") != "assistant" and not str(message.get("content") or "").startswith(MARK)
 
 
 def _by_turn(answers: Sequence[Said], messages: Sequence[Mapping[str, Any]]) -> Said:

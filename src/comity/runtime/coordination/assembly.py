@@ -14,13 +14,14 @@ from comity.core.entropy import Entropy
 from comity.core.errors import ComityError
 from comity.core.ids import Id, show_id
 from comity.journal.entry import Body, Ended, Entry
-from comity.journal.ports import Store
+from comity.journal.ports import Programs, Store
 from comity.journal.world import Claim, Observation
 from comity.kernel.patience import Patient
 from comity.runtime.coordination.acting import Actions
 from comity.runtime.coordination.applying import WorldDesk
 from comity.runtime.coordination.claiming import WorldCalls
 from comity.runtime.coordination.coordinator import Coordinator
+from comity.runtime.coordination.envelope import WorldShaper
 from comity.runtime.coordination.following import Follower
 from comity.runtime.coordination.gate import WorldGate
 from comity.runtime.coordination.observing import Taken, observe_all
@@ -72,6 +73,10 @@ class Coordination:
             await WorldDesk(self._store, self._clock, who).apply(document, text)
         await self.coordinator.start()
         self._unwatch = self._store.watch(self.coordinator.news)
+
+    def shaper(self, programs: Programs) -> WorldShaper:
+        """Return what tells model calls of what others intend; `programs` say what agents' tools declare."""
+        return WorldShaper(self.coordinator, self.watching.damping.until_us, programs)
 
     async def watched(self) -> Watching:
         """Return what watches the world here."""

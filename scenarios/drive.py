@@ -158,8 +158,8 @@ class Run:
 
     async def turn(self, *names: str) -> None:
         """Give these agents a turn, at the same time, and return when all of them wait again."""
-        told = await asyncio.gather(*(self.plant.order("grant", agent=name) for name in names))
-        self.state = told[-1]["state"]
+        told, *more = await asyncio.gather(*(self.plant.order("grant", agent=name) for name in names))
+        self.state = (await self.plant.order("state") if more else told)["state"]
 
     async def step(self) -> None:
         """Let the plant take a step."""

@@ -492,8 +492,10 @@ class Admission:
         )
 
     def _plan(self, case: Case) -> str:
-        """Return the plan that the call is a step of, if it was issued, covers every field, and has steps left."""
+        """Return the plan that the call is a step of: issued to it, over every field, with steps left."""
         plan = self.picture.plans.get(case.bound.plan) if case.bound.plan else None
+        if plan is not None and plan.grant not in ("", case.proposal.actor):
+            return ""  # it is somebody else's
         if plan is None or plan.until_us <= case.now_us or self.picture.plan_steps.get(plan.id, 0) >= plan.steps:
             return ""
         is_of_it = all(

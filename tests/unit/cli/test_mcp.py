@@ -16,6 +16,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from comity.cli.desk import LOOKING, ORDERING, Desk
+from world_stage import WORLD
 
 AGENT = '''"""Agents that wait for people."""
 from comity import Context, agent
@@ -94,7 +95,7 @@ def up(folder: Path) -> Iterator[dict[str, str]]:
         process.wait()
 
 
-async def told(client: Client, tool: str, **args: Any) -> dict[str, Any]:
+async def told(client: Client, tool: str, /, **args: Any) -> dict[str, Any]:
     """Return what a tool answers."""
     result = await client.call_tool(tool, args)
     assert not result.is_error, result.content
@@ -102,7 +103,7 @@ async def told(client: Client, tool: str, **args: Any) -> dict[str, Any]:
     return result.structured_content
 
 
-async def refused(client: Client, tool: str, **args: Any) -> str:
+async def refused(client: Client, tool: str, /, **args: Any) -> str:
     """Return why a tool refuses."""
     result = await client.call_tool(tool, args)
     assert result.is_error, result.structured_content
@@ -162,6 +163,29 @@ async def test_a_read_only_server_offers_no_orders(asking: Path) -> None:
         assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools)
         assert "Unknown tool" in await refused(client, "stop", scope="fleet")
         assert (await told(client, "list_stops"))["stopped"] == []
+
+
+async def test_an_agent_looks_at_the_world_and_claims(asking: Path) -> None:
+    (asking / "world.yaml").write_text(WORLD, encoding="utf-8")
+    comity(asking, "world", "apply", "world.yaml")
+    async with operating(asking) as client:
+        assert (await told(client, "get_world", fields=["db/*"]))["fields"][0]["field"] == "db/main.connections"
+        made = await told(client, "claim", scope="db/main", for_s=60, mode="hands-off", reason="moving")
+        change = await told(client, "announce", scope="service/web", for_s=60, reason="halved by hand")
+        assert (made["is_change"], change["is_change"], change["mode"]) == (False, True, "leave-as-is")
+        assert [item["id"] for item in (await told(client, "list_claims", field="db/main.state"))["claims"]] == [
+            made["id"]
+        ]
+        assert (await told(client, "end_claim", claim=made["id"]))["scope"] == "db/main"
+        assert (await told(client, "list_detectors"))["detectors"]
+        assert (await told(client, "list_alarms"))["alarms"] == []
+        assert (await told(client, "get_map"))["window"]["detail"] == "agents"
+        assert (await told(client, "explain", of="db/main.state"))["asked"] == "db/main.state"
+        touched = await told(client, "would_touch", tool="shed", args={"name": "main", "to": 3})
+        assert touched["fields"][0]["field"] == "db/main.connections"
+        assert "more than one kind" in await refused(client, "claim", scope="*", for_s=60)
+    async with operating(asking, "--read-only") as client:
+        assert "Unknown tool" in await refused(client, "claim", scope="db/main", for_s=60)
 
 
 async def test_a_token_without_rights_gets_nothing(asking: Path) -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 IRREVOCABLE = ("cancel_task",)
 ABOUT = (
     "Comity runs agents whose every call is journaled. Look with list_tasks and get_task; a parked task says why. "
-    "Answering, stopping, pausing, resuming and cancelling are an operator's acts: do what your person asked for."
+    "get_world, list_claims, get_map and explain show what agents share and who acts on whom. Answering, stopping, "
+    "pausing, resuming, cancelling and claiming are an operator's acts: do what your person asked for."
 )
 
 
@@ -35,7 +36,7 @@ ABOUT = (
 @click.option("--read-only", "is_read_only", is_flag=True, help="Offer only the tools that look.")
 @click.pass_obj
 def mcp(app: App, *, is_read_only: bool) -> None:
-    """Serve MCP on standard input and output: tasks, questions and stops, for an agent that operates Comity.
+    """Serve MCP on standard input and output: tasks, questions, stops and the shared world, for an agent.
 
     It may what its token may, or who may open the store.
     """

@@ -122,7 +122,8 @@ def claim_line(claim: Claim, tenant: str) -> str:
     """Return a claim as another's agent may know it."""
     if claim.tenant != tenant and claim.rank == "agent":
         return f"- claimed by another party: {_plain(claim.scope)} {claim.mode} until {iso(claim.until_us)}"
-    who = _plain(claim.owner) if claim.rank == "agent" or claim.owner.startswith("agent:") else {"person": "a person"}.get(claim.rank, "an operator")
+    is_agents = claim.rank == "agent" or claim.owner.startswith("agent:")
+    who = _plain(claim.owner) if is_agents else "a person" if claim.rank == "person" else "an operator"
     what = "a change outside is under way; leave as it is" if claim.is_change else claim.mode
     name = _plain(claim.id)
     return f"- claim {name} by {who}: {_plain(claim.scope)} {what}, until {iso(claim.until_us)}"

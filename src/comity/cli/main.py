@@ -33,7 +33,7 @@ COMMANDS = {
     "detectors": (f"{_HERE}.detectors:detectors", "Look at what watches for harm between agents."),
     "map": (f"{_HERE}.map:map_", "Draw who acts on whom, and why something happened."),
     "rehearse": (f"{_HERE}.rehearse:rehearse", "Explore what the agents of a world can do together."),
-    "demo": (f"{_HERE}.demo:demo", "Play a scenario in which rational agents destroy a system together."),
+    "demo": (f"{_HERE}.demo:demo", "Play agents that are each rational and destroy a system."),
     "stop": (f"{_HERE}.stop:stop", "Stop a task, an agent, a session, a tenant or the fleet."),
     "mcp": (f"{_HERE}.mcp:mcp", "Serve MCP to an agent that operates Comity."),
     "token": (f"{_HERE}.token:token", "Make and revoke the tokens by which operators come in."),

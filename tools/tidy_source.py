@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-TREES = ("src", "tests", "tools", "examples")
+TREES = ("src", "tests", "tools", "examples", "scenarios")
 SKIPPED_FOLDERS = {"__pycache__", "build", "node_modules"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -336,7 +336,8 @@ def test_many_rules_are_checked_in_time_that_grows_with_their_number() -> None:
     assert len(read_world(f"kinds:\n{kinds}invariants:\n{rules}").document.invariants) == 2_000
     links = "".join(f"  - {{from: k{n}/a.x, to: k{n}/b.x}}\n" for n in range(DEPENDENCIES_MAX + 1))
     assert "more than 1,000 dependencies" in problems(f"kinds:\n{kinds}dependencies:\n{links}")[0].message
-    stars = "".join(f'  i{n}: {{let: {{x: {{sum: "service/*{n}.ready"}}}}, holds: x < 1}}\n' for n in range(PATTERNS_MAX + 1))
+    counts = range(PATTERNS_MAX + 1)
+    stars = "".join(f'  i{n}: {{let: {{x: {{sum: "service/*{n}.ready"}}}}, holds: x < 1}}\n' for n in counts)
     assert "more than 500 patterns" in problems(f"{KINDS}invariants:\n{stars}")[0].message
     odd = "".join(f"  i{n}: {{let: {{x: odd/{n}.x}}, holds: x < 1}}\n" for n in range(2_000))
     assert len(problems(f"kinds:\n{kinds}invariants:\n{odd}")) == PROBLEMS_SHOWN_MAX

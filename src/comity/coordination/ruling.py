@@ -16,7 +16,8 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """A call that wants to touch the world. `call` names it (`TASK/CALL`), `ticket` its reservation.
 
     `waits` is how often it was deferred already, `allowed` the rules that a person let it pass. `valid_until_us` is
-    when the decision behind it ends (0: never).
+    when the decision behind it ends (0: never). `after_seq` is the last entry of its task's journal: an intent before
+    it was of an earlier act, be it under the same ticket.
     """
 
     call: str
@@ -32,6 +33,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     observation: str = ""
     allowed: frozenset[str] = frozenset()
     valid_until_us: int = 0
+    after_seq: int = 0
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True):

@@ -145,18 +145,14 @@ class WorldDesk:
             asked.rule, asked.reason, asked.agent, asked.task, asked.tool, asked.args, asked.asked_us, word, self.who
         )
         on = f"{rows.ESCALATION}/{key}"
-        waiting = await self._store.states(waiters.NAMESPACE, f"{on}|")
-        tasks = [bytes.fromhex(item.key.rpartition("|")[2]) for item in waiting]
-        sends = [Message(task, f"{on}:{word}", waiters.KIND, on, b"null", Wakes.WAITING) for task in tasks]
-        drops = tuple(StateWrite(waiters.NAMESPACE, item.key, None) for item in waiting)
-        unit = Unit(
-            OperatorSubject(self.who),
-            state=(StateWrite(rows.ESCALATION, key, pack(told), row.version), *drops),
-            sends=tuple(sends),
-        )
-        (answer,) = await self._store.commit([unit])
+        drops, sends = await self._told(on, word)
+        write = StateWrite(rows.ESCALATION, key, pack(told), row.version)
+        (answer,) = await self._store.commit([Unit(OperatorSubject(self.who), state=(write, *drops), sends=sends)])
         if isinstance(answer, GuardFailed):
             raise UsageError("not_asked", f"somebody else has answered `{key}`", hint="look again")
+        drops, sends = await self._told(on, word)  # who began to wait while the answer was on its way
+        if sends:
+            await self._store.commit([Unit(OperatorSubject(self.who), state=drops, sends=sends)])
 
     async def end_claims_of(self, task: str) -> list[Claim]:
         """End the claims of a task that has ended; there may be none."""
@@ -164,6 +160,13 @@ class WorldDesk:
         if found:
             await self._write(*(StateWrite(rows.CLAIM, claim.id, None) for claim in found))
         return found
+
+    async def _told(self, on: str, word: str) -> tuple[tuple[StateWrite, ...], tuple[Message, ...]]:
+        """Return what tells those who wait for the row `on` that it says something now."""
+        found = await self._store.states(waiters.NAMESPACE, f"{on}|")
+        tasks = [bytes.fromhex(item.key.rpartition("|")[2]) for item in found]
+        sends = tuple(Message(task, f"{on}:{word}", waiters.KIND, on, b"null", Wakes.WAITING) for task in tasks)
+        return tuple(StateWrite(waiters.NAMESPACE, item.key, None) for item in found), sends
 
     async def _world(self) -> World:
         found = await self.document()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 import msgspec
 
@@ -30,15 +29,27 @@ from comity.journal.entry import Body, Ended, Entry, Moved
 from comity.journal.naming import is_named
 from comity.journal.ports import View
 from comity.journal.spec import ToolSpec
-from comity.journal.unit import GuardFailed, Message, OperatorSubject, StateRow, StateWrite, Unit, Wakes
+from comity.journal.unit import GuardFailed, Message, OperatorSubject, StateIs, StateRow, StateWrite, Unit, Wakes
 from comity.journal.verdict import Hold
 from comity.journal.world import Claim, FieldValue, Observation, Plan, Rank, Read
 from comity.kernel import waiters
 from comity.kernel.bell import Bell
 from comity.kernel.patience import Patient
 from comity.runtime.coordination import rows
-from comity.runtime.coordination.remote import MOVED, UNREACHABLE, Doors, RemoteSeat
-from comity.runtime.coordination.seat import Ask, Judged, LocalSeat, Seat, Told, Versions
+from comity.runtime.coordination.mending import kept
+from comity.runtime.coordination.remote import UNREACHABLE, Doors, RemoteSeat
+from comity.runtime.coordination.seat import (
+    MOVED,
+    Ask,
+    Judged,
+    LocalSeat,
+    Noted,
+    Seat,
+    Told,
+    Versions,
+    component_of,
+    moved,
+)
 from comity.runtime.coordination.writer import Writer
 
 TENURE_S = 0.1
@@ -55,16 +66,15 @@ log = logging.getLogger("comity.coordination")
 class _Reservation:
     """The hold of an admitted call: the entry itself tells the writer that it is meant."""
 
-    def __init__(self, seat: Seat, ticket: str, on_released: Callable[[], None]) -> None:
-        self._seat, self._ticket, self._on_released = seat, ticket, on_released
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release = release
 
     def confirm(self, position: int) -> None:
         """The intent is durable."""
 
     def release(self, reason: str) -> None:
         """The intent was not written: perhaps because something that it was judged by has changed."""
-        self._seat.release(self._ticket)
-        self._on_released()
+        self._release()
 
 
 class Coordinator:
@@ -95,11 +105,14 @@ class Coordinator:
         self._node = node
         self._watch = watch
         self._writers: dict[str, Writer] = {}
+        self._loading: list[list[tuple[Id, Entry, Body]]] = []
+        self._storing = asyncio.Lock()
         self._taking: dict[str, asyncio.Lock] = {}
         self._versions = Versions(0, 0)
         self._doors = Doors()
         self._beside: set[asyncio.Task[None]] = set()
         self._is_stale = True
+        self.is_behind = False
         self._reads: dict[Id, dict[str, int]] = {}
         self._seen_by: dict[Id, str] = {}
         self._causes: dict[Id, str] = {}
@@ -113,10 +126,10 @@ class Coordinator:
         base = (StateWrite(rows.CLAIM, rows.GENERATION, b"null", 0),)
         await self.store.commit([Unit(OperatorSubject("coordination"), state=base)])
         await self.refresh()
-        self._keeping = asyncio.ensure_future(self._keep())
+        self._keeping = asyncio.ensure_future(kept("what is in flight", self._keep, self.clock))
 
     async def stop(self) -> None:
-        """Store what is not stored yet, and end."""
+        """End. What nobody was told is stored is not: it is in the journals, or will be seen again."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, *self._beside, return_exceptions=True)
@@ -129,26 +142,37 @@ class Coordinator:
         self._bell.ring()
 
     async def refresh(self) -> None:
-        """Learn which world and which claims are in force, where they may have changed."""
+        """Learn which world and which claims are in force, where they may have changed.
+
+        Where that fails they may still have: nothing is judged before it was learned.
+        """
         while self._is_stale:
             self._is_stale = False
-            row = await self.store.state(rows.WORLD, rows.DOCUMENT)
-            generation = await self.store.state(rows.CLAIM, rows.GENERATION)
-            now = Versions(row.version if row is not None else 0, generation.version if generation is not None else 0)
-            if now.document != self._versions.document:
-                self._adopt(World(rows.read_document(row)) if row is not None else None, now.document)
-            if now != self._versions:
-                claims = [item for item in await self.store.states(rows.CLAIM) if item.key != rows.GENERATION]
-                self._claims = tuple(rows.read_claim(item) for item in claims)
-                self._plans = tuple(rows.read_plan(item) for item in await self.store.states(rows.PLAN))
-                for writer in self._writers.values():
-                    writer.take(self._claims, self._plans)
-                baseline = rows.read_baseline(await self.store.state(rows.WORLD, rows.BASELINE))
-                for told in self.on_baseline:
-                    told(baseline)
-                for heard in self.on_claims:
-                    heard(self._claims)
-            self._versions = now
+            try:
+                await self._learn()
+            except BaseException:
+                self._is_stale = True
+                raise
+        self.is_behind = False
+
+    async def _learn(self) -> None:
+        row = await self.store.state(rows.WORLD, rows.DOCUMENT)
+        generation = await self.store.state(rows.CLAIM, rows.GENERATION)
+        now = Versions(row.version if row is not None else 0, generation.version if generation is not None else 0)
+        if now.document != self._versions.document:
+            self._adopt(World(rows.read_document(row)) if row is not None else None, now.document)
+        if now != self._versions:
+            claims = [item for item in await self.store.states(rows.CLAIM) if item.key != rows.GENERATION]
+            self._claims = tuple(rows.read_claim(item) for item in claims)
+            self._plans = tuple(rows.read_plan(item) for item in await self.store.states(rows.PLAN))
+            for writer in self._writers.values():
+                writer.take(self._claims, self._plans)
+            baseline = rows.read_baseline(await self.store.state(rows.WORLD, rows.BASELINE))
+            for told in self.on_baseline:
+                told(baseline)
+            for heard in self.on_claims:
+                heard(self._claims)
+        self._versions = now
 
     # What the gate asks
 
@@ -159,16 +183,19 @@ class Coordinator:
             UsageError: it touches more than one component, or its arguments do not fit what its tool declares.
             CoordinationError: the component's writer cannot be reached; ask again in a moment.
         """
-        component = self._component(tool, proposal.args)
-        if not component:
-            return None
+        component = ""
         for _ in range(MOVES_MAX):
-            seat = await self.seat(component)
+            await self.refresh()
+            component = component_of(self.world, proposal.tool, tool, proposal.args) if self.world is not None else ""
+            if not component:
+                return None
             try:
+                seat = await self.seat(component)
                 judged = await seat.judge(proposal, tool, now_us)
             except CoordinationError as error:
                 if error.code != MOVED:
                     raise
+                self._is_stale = True
                 continue
             if judged is None:
                 return None
@@ -176,26 +203,6 @@ class Coordinator:
                 self._is_stale = True  # the writer has heard of another world before this node has
             return judged, seat
         raise CoordinationError(UNREACHABLE, f"`{component}` keeps changing hands", retry="redo")
-
-    def _component(self, tool: ToolSpec, args: dict[str, Any]) -> str:
-        world = self.world
-        assert world is not None
-        handling = world.tool(tool.name, tool)
-        if handling is None or not handling.acts:
-            return ""
-        bound = handling.bind(args)
-        fields = [change.field for change in bound.changes] + [premise.field for premise in bound.premises]
-        for field in fields:
-            world.require(field)
-        components = sorted({world.component_of(field) for field in fields})
-        if len(components) > 1:
-            raise UsageError(
-                "several_components",
-                f"a call of `{tool.name}` would touch {', '.join(f'`{name}`' for name in components)} at once",
-                hint=f"declare its touches under `tools.{tool.name}` of the world file, which ties them together",
-                retry="rethink",
-            )
-        return components[0] if components else ""
 
     async def seat(self, component: str) -> Seat:
         """Return where a component is written: at another live node that can be asked, else here from now on."""
@@ -227,11 +234,11 @@ class Coordinator:
                 self.world.require(ask.seen.field)
                 noted = await seat.observe(ask.seen, may_observe=ask.may_observe)
                 self._told_seen(ask.seen, noted.version)
-                is_kept = await self.store_now()
+                is_kept = await self.stored([noted])
                 return Told(version=noted.version, is_taken=noted.is_taken) if is_kept else Told(code=MOVED)
         except ComityError as error:
             return Told(code=error.code, message=error.message, hint=error.hint)
-        seat.release(ask.ticket)
+        seat.release(ask.ticket, ask.hold)
         return Told()
 
     def undeclared(self, proposal: Proposal) -> Ruling | None:
@@ -239,13 +246,15 @@ class Coordinator:
         assert self.world is not None
         return Admission(self.world, Picture(self.world)).judge(proposal, 0)
 
-    def hold(self, seat: Seat, ticket: str) -> Hold:
-        """Return the hold of a call that was admitted."""
+    def hold(self, seat: Seat | None = None, ticket: str = "", number: int = 0) -> Hold:
+        """Return the hold of a call that was admitted; one without a reservation only looks again once released."""
 
-        def look() -> None:
-            self._is_stale = True
+        def release() -> None:
+            if seat is not None:
+                seat.release(ticket, number)
+            self._is_stale = self.is_behind = True
 
-        return _Reservation(seat, ticket, look)
+        return _Reservation(release)
 
     def told(self, proposal: Proposal, ruling: Ruling, now_us: int) -> None:
         """Pass on how a call was ruled."""
@@ -268,14 +277,16 @@ class Coordinator:
 
     def on_entry(self, task: Id, entry: Entry, body: Body) -> None:
         """Take an entry that this node has written."""
+        for heard in self._loading:
+            heard.append((task, entry, body))
         for writer in self._writers.values():
             writer.follow(task, entry, body)
             if isinstance(body, Ended) or (isinstance(body, Moved) and body.state == "parked"):
                 writer.admission.queue.leave_task(show_id(task))
         self._bell.ring()
 
-    def saw(self, call: Call, value: bytes, view: View) -> None:
-        """Take what a tool's result shows of the world."""
+    def saw(self, call: Call, value: bytes, view: View, began_us: int) -> None:
+        """Take what a tool's result shows of the world: what was so at some moment since the tool began to look."""
         world, tool = self.world, view.tool
         if world is None or tool is None:
             return
@@ -287,13 +298,14 @@ class Coordinator:
         except ComityError as error:
             log.warning("what `%s` returned shows nothing of the world: %s", tool.name, error.message)
             return
-        at_us = self.clock.wall_us()
+        until_us = self.clock.wall_us()
+        at_us = began_us or until_us
         for field, seen in found:
             if world.section(field) is None:
                 log.warning("`%s` shows `%s`, which the world does not have", tool.name, field)
                 continue
             name = f"{view.task.hex()}/{call.name}:{call.occurrence}"
-            self.observe_soon(Observation(field, seen, at_us, f"tool:{tool.name}", name), reader=view.task)
+            self.observe_soon(Observation(field, seen, at_us, f"tool:{tool.name}", name, until_us), reader=view.task)
 
     def observe_soon(self, seen: Observation, reader: Id = b"", *, may_observe: bool = True) -> None:
         """Take an observation: at once where this node writes its component, else when it has reached who does."""
@@ -308,7 +320,11 @@ class Coordinator:
         task.add_done_callback(self._beside.discard)
 
     async def observe(self, seen: Observation, reader: Id = b"", *, may_observe: bool = True) -> bool:
-        """Take an observation; tell whether it was taken: not an older one, nor only proposed.
+        """Take an observation; tell whether it was taken, see `note`."""
+        return (await self.note(seen, reader, may_observe=may_observe)).is_taken
+
+    async def note(self, seen: Observation, reader: Id = b"", *, may_observe: bool = True) -> Noted:
+        """Take an observation; tell what became of it. It is stored once `stored` says so.
 
         Raises:
             UsageError: there is no world, or it has no such field.
@@ -320,7 +336,7 @@ class Coordinator:
         seat = await self.seat(self.world.component_of(seen.field))
         noted = await seat.observe(seen, may_observe=may_observe)
         self._told_seen(seen, noted.version, reader)
-        return noted.is_taken
+        return noted
 
     def may_observe(self, field: str, principal: str) -> bool:
         """Tell whether a principal's word on a field is an observation; unnamed: no."""
@@ -351,12 +367,15 @@ class Coordinator:
         """Return the claims that this node knows of."""
         return self._claims
 
-    async def store_now(self) -> bool:
-        """Store what is not stored yet; False where a component was lost over it."""
-        writers = self.writers()
-        for writer in writers:
+    async def stored(self, noted: Collection[Noted]) -> bool:
+        """Store what is not stored yet; False where a component in which something was noted was lost before."""
+        await self.store_now()
+        return not any(item.writer is not None and item.writer.is_lost for item in noted)
+
+    async def store_now(self) -> None:
+        """Store what is not stored yet."""
+        for writer in self.writers():
             await self._store(writer)
-        return not any(writer.is_lost for writer in writers)
 
     def writers(self) -> Sequence[Writer]:
         """Return the components that this node writes."""
@@ -420,16 +439,37 @@ class Coordinator:
                 await self.clock.sleep(TENURE_S)
             seen = row.version if row is not None else 0
             mine = pack(rows.WriterRow(self._node, self.url(), self.secret))
-            unit = Unit(OperatorSubject("coordination"), state=(StateWrite(rows.COMPONENT, component, mine, seen),))
+            document, world = self.version, self.world
+            assert world is not None
+            unit = Unit(
+                OperatorSubject("coordination"),
+                guards=(rows.document_guard(document),),
+                state=(StateWrite(rows.COMPONENT, component, mine, seen),),
+            )
             (answer,) = await self.store.commit([unit])
             if isinstance(answer, GuardFailed):
+                if isinstance(answer.guard, StateIs):
+                    self._is_stale = True
+                    raise moved(component)  # another world is in force, perhaps with other components
                 return
-            assert self.world is not None
-            writer = Writer(component, seen + 1, self.world, self._watch)
-            writer.take(self._claims, self._plans)
+            await self._load(Writer(component, seen + 1, world, self._watch, document))
+
+    async def _load(self, writer: Writer) -> None:
+        """Have a writer read what is there, with what happens meanwhile, and clear away before it judges."""
+        heard: list[tuple[Id, Entry, Body]] = []
+        self._loading.append(heard)
+        try:
             await writer.load(self.store)
-            if writer.world is self.world:
-                self._writers[component] = writer
+            await self._store(writer)
+        finally:
+            self._loading = [item for item in self._loading if item is not heard]
+        for task, entry, body in heard:
+            writer.follow(task, entry, body)
+        if writer.world is not self.world:
+            writer.is_lost = True
+        if not writer.is_lost:
+            writer.take(self._claims, self._plans)
+            self._writers[writer.component] = writer
 
     async def _keep(self) -> None:
         """Let acts that have settled become part of the values, and store what has changed."""
@@ -451,14 +491,25 @@ class Coordinator:
         """Let go of a hold for good: its ticket is used up, or the intent has come after all."""
         row = rows.ReservationRow(flight, bytes.fromhex(flight.task), 0, is_void=True)
         guards = (rows.epoch_guard(writer.component, writer.epoch),)
-        unit = Unit(OperatorSubject("coordination"), guards=guards, state=(rows.reservation_write(row),))
-        (answer,) = await self.store.commit([unit])
+        write = rows.reservation_write(row, writer.voids.get(flight.ticket, 0))
+        (answer,) = await self.store.commit([Unit(OperatorSubject("coordination"), guards=guards, state=(write,))])
         if not isinstance(answer, GuardFailed):
-            writer.picture.drop(flight.ticket)
+            writer.void(flight.ticket)
         else:
             writer.is_doubted = True
 
     async def _store(self, writer: Writer) -> None:
+        """Store what a writer has not stored yet; one that cannot is lost, and built again from what is stored."""
+        async with self._storing:
+            if writer.is_lost:
+                return
+            try:
+                await self._stored(writer)
+            except BaseException:
+                writer.is_lost = True
+                raise
+
+    async def _stored(self, writer: Writer) -> None:
         for flight in writer.forgotten(self.clock.wall_us()):
             await self._void(writer, flight)
         writer.land(self.clock.wall_us())
@@ -475,7 +526,8 @@ class Coordinator:
             return
         late = await self._told_of(gone)  # who began to wait while this was on its way
         if late:
-            await self.store.commit([Unit(OperatorSubject("coordination"), sends=tuple(late.values()))])
+            drops = tuple(StateWrite(waiters.NAMESPACE, key, None) for key in late)
+            await self.store.commit([Unit(OperatorSubject("coordination"), state=drops, sends=tuple(late.values()))])
 
     async def _told_of(self, tickets: Collection[str]) -> dict[str, Message]:
         """Return what tells those who wait for these reservations to go, by the key of each waiter's row."""
@@ -488,9 +540,6 @@ class Coordinator:
                 sender = f"{on}:gone"
                 found[row.key] = Message(bytes.fromhex(task), sender, waiters.KIND, on, b"null", Wakes.WAITING)
         return found
-
-
-_BESIDE: set[asyncio.Future[Any]] = set()
 
 
 def document_row(document: WorldDocument, by: str, at_us: int, text: str = "") -> bytes:

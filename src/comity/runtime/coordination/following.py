@@ -17,6 +17,7 @@ from comity.journal.ports import Store
 from comity.journal.world import Acted, Settled, WorldEvent
 from comity.kernel.bell import Bell
 from comity.kernel.patience import patiently
+from comity.runtime.coordination.mending import kept
 
 PAGE = 500
 PAUSE_S = 0.02
@@ -99,7 +100,7 @@ class Follower:
     def start(self) -> None:
         """Begin a little before the present, unless it reads already."""
         if self._reading is None:
-            self._reading = asyncio.ensure_future(self._read())
+            self._reading = asyncio.ensure_future(kept("the log", self._read, self._clock))
 
     async def stop(self) -> None:
         """End."""
@@ -116,7 +117,8 @@ class Follower:
     async def _read(self) -> None:
         unwatch = self._store.watch(self._bell.ring, every=True)
         try:
-            self._position = max(0, await patiently(self._clock, self._store.position) - HISTORY)
+            if not self._position:
+                self._position = max(0, await patiently(self._clock, self._store.position) - HISTORY)
             while True:
                 heard = self._bell.count
                 try:
@@ -132,7 +134,13 @@ class Follower:
         while True:
             page = await self._store.log(self._position, PAGE)
             for item in page:
-                await self._tell(item)
+                try:
+                    await self._tell(item)
+                except StoreError:
+                    raise
+                except Exception:
+                    self._position = item.position  # it would break whoever hears of it once more
+                    raise
                 self._position = item.position
             if len(page) < PAGE:
                 return

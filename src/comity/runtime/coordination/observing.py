@@ -11,6 +11,7 @@ from comity.coordination.naming import canonical_name
 from comity.core.errors import CoordinationError, StoreError, UsageError
 from comity.journal.world import Observation
 from comity.runtime.coordination.coordinator import Coordinator
+from comity.runtime.coordination.seat import Noted
 
 AHEAD_US = 5_000_000
 """By so much a sender's clock may be ahead of this node's."""
@@ -41,12 +42,14 @@ async def observe_all(coordinator: Coordinator, seen: Sequence[Observation], pri
     await coordinator.refresh()
     checked = [_checked(coordinator, item, number, len(seen)) for number, item in enumerate(seen, start=1)]
     for _ in range(TRIES_MAX):
+        await coordinator.refresh()
         try:
-            found = [await _take(coordinator, item, principal) for item in checked]
+            noted = [await _noted(coordinator, item, principal) for item in checked]
         except CoordinationError:
+            coordinator.news()
             continue  # another node writes the component now, or again
-        if await coordinator.store_now():
-            return found
+        if await coordinator.stored(noted):
+            return [_taken(coordinator, item, found, principal) for item, found in zip(checked, noted, strict=True)]
     text = "other nodes write the same part of the world all the time"
     raise StoreError("component_busy", text, retry="redo", hint="tell it again")
 
@@ -73,8 +76,11 @@ def _checked(coordinator: Coordinator, seen: Observation, number: int, count: in
     return msgspec.structs.replace(seen, field=field)
 
 
-async def _take(coordinator: Coordinator, seen: Observation, principal: str) -> Taken:
+async def _noted(coordinator: Coordinator, seen: Observation, principal: str) -> Noted:
     may_observe = coordinator.may_observe(seen.field, principal)
-    own = msgspec.structs.replace(seen, by=principal)
-    is_taken = await coordinator.observe(own, may_observe=may_observe)
-    return Taken(seen.field, "observed" if is_taken else "older" if may_observe else "proposed")
+    return await coordinator.note(msgspec.structs.replace(seen, by=principal), may_observe=may_observe)
+
+
+def _taken(coordinator: Coordinator, seen: Observation, noted: Noted, principal: str) -> Taken:
+    may_observe = coordinator.may_observe(seen.field, principal)
+    return Taken(seen.field, "observed" if noted.is_taken else "older" if may_observe else "proposed")

@@ -13,13 +13,12 @@ from comity.core.errors import CoordinationError, UsageError
 from comity.journal.spec import ToolSpec
 from comity.journal.world import Observation
 from comity.runtime.coordination.rows import WriterRow
-from comity.runtime.coordination.seat import Ask, Judged, Noted, Told
+from comity.runtime.coordination.seat import MOVED, Ask, Judged, Noted, Told, moved
 
 PATH = "/internal/coordination"
 PATIENCE_S = 5.0
 CONNECT_S = 1.0
 CONNECTIONS_MAX = 100
-MOVED = "moved"
 UNREACHABLE = "writer_unreachable"
 
 
@@ -49,7 +48,7 @@ class Doors:
             raise CoordinationError(UNREACHABLE, text, retry="redo")
         told = msgspec.msgpack.decode(response.content, type=Told)
         if told.code == MOVED:
-            raise CoordinationError(MOVED, f"`{ask.component}` is written by another node now", retry="redo")
+            raise moved(ask.component)
         if told.code:
             raise UsageError(told.code, told.message, hint=told.hint, retry="rethink")
         return told
@@ -97,9 +96,9 @@ class RemoteSeat:
         ask = Ask("judge", self._component, now_us, proposal, spec)
         return (await self._doors.ask(self._writer, ask)).judged
 
-    def release(self, ticket: str) -> None:
+    def release(self, ticket: str, hold: int) -> None:
         """Let go of a call there."""
-        self._doors.tell(self._writer, Ask("release", self._component, ticket=ticket))
+        self._doors.tell(self._writer, Ask("release", self._component, ticket=ticket, hold=hold))
 
     async def observe(self, seen: Observation, *, may_observe: bool) -> Noted:
         """Have an observation taken there."""

@@ -88,9 +88,9 @@ def document_guard(version: int) -> StateIs:
     return StateIs(WORLD, DOCUMENT, version)
 
 
-def reservation_write(row: ReservationRow) -> StateWrite:
-    """Return the write that goes with the intent; a ticket is reserved once."""
-    return StateWrite(RESERVATION, row.flight.ticket, pack(row), 0)
+def reservation_write(row: ReservationRow, void: int = 0) -> StateWrite:
+    """Return the write that goes with the intent; a ticket is reserved once, or in place of its `void` version."""
+    return StateWrite(RESERVATION, row.flight.ticket, pack(row), void)
 
 
 def read_document(row: StateRow) -> WorldDocument:

@@ -62,8 +62,10 @@ class Scraper:
         try:
             text = await _read(http, section.url)
             values = dict(samples(text, section.fields))
+            until_us = self._clock.wall_us()
             for field, value in values.items():
-                await self._coordinator.observe(Observation(field, value, at_us, f"scrape:{name}"))
+                seen = Observation(field, value, at_us, f"scrape:{name}", until_us=until_us)
+                await self._coordinator.observe(seen)
         except (httpx2.HTTPError, ComityError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
         missing = sorted(set(section.fields) - set(values))

@@ -7,14 +7,18 @@ writer takes a higher epoch first, then reads; so whatever an earlier one let th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import msgspec
 
 from comity.coordination.admission import Admission, Watch
 from comity.coordination.picture import Flight, Picture
+from comity.coordination.ruling import Proposal, Ruling
 from comity.coordination.world import World
 from comity.core.codec import pack
 from comity.core.ids import Id
 from comity.journal.entry import Body, Entry, Intent, Outcome, Resolved
+from comity.journal.spec import ToolSpec
 from comity.journal.unit import OperatorSubject, StateRow, StateWrite, Unit
 from comity.journal.world import Claim, Observation, Plan
 from comity.runtime.coordination import rows
@@ -37,22 +41,34 @@ class Rows(Protocol):
         ...
 
 
+class Hold(NamedTuple):
+    """Which of the holds of a ticket counts now, and the entry behind which its intent stands."""
+
+    number: int
+    after_seq: int
+
+
 class Writer:
     """One component under one epoch: lost once another node has taken the next, doubted where that may be so.
 
     One without a component reads all of them, for a picture that is only looked at.
     """
 
-    def __init__(self, component: str, epoch: int, world: World, watch: Watch | None) -> None:
-        """Begin with an empty picture; `load` fills it."""
+    def __init__(self, component: str, epoch: int, world: World, watch: Watch | None, document: int = 0) -> None:
+        """Begin with an empty picture; `load` fills it. `document` is the version of the world."""
         self.component = component
         self.epoch = epoch
         self.world = world
+        self.document = document
         self.picture = Picture(world)
         self.admission = Admission(world, self.picture, watch)
         self.is_lost = False
         self.is_doubted = False
+        self.voids: dict[str, int] = {}
+        self._holds: dict[str, Hold] = {}
+        self._held = 0
         self._calls: dict[tuple[Id, int], str] = {}
+        self._shared: dict[str, StateWrite] = {}
         self._dirty: set[str] = set()
         self._gone: set[str] = set()
 
@@ -61,19 +77,24 @@ class Writer:
         for row in await store.states(rows.FIELD):
             if self._is_mine(row.key):
                 self.picture.restore(row.key, rows.read_field(row))
+        tasks: dict[Id, int] = {}
         for row in await store.states(rows.RESERVATION):
             held = rows.read_reservation(row)
+            mine = tuple(effect for effect in held.flight.effects if self._is_mine(effect.field))
+            if not mine:
+                continue
             if held.is_void:
                 self._gone.add(row.key)
                 continue
-            if not self._is_mine(held.flight.effects[0].field):
-                continue
-            self.picture.hold(held.flight)
-            for entry in await store.load(held.task, held.after_seq + 1):
-                self.follow(held.task, entry, entry.read())
-            flight = self.picture.flights.get(held.flight.ticket)
-            if flight is not None and flight.phase == "held":
-                self.picture.move(flight.ticket, "doubt")  # its journal is gone: nobody can say any more
+            self._share(row, held)
+            self.picture.hold(msgspec.structs.replace(held.flight, effects=mine))
+            self._holds[row.key] = Hold(0, held.after_seq)
+            tasks[held.task] = min(held.after_seq, tasks.get(held.task, held.after_seq))
+        for task, after_seq in tasks.items():
+            for entry in await store.load(task, after_seq + 1):
+                self.follow(task, entry, entry.read())
+        for flight in [flight for flight in self.picture.flights.values() if flight.phase == "held"]:
+            self.picture.move(flight.ticket, "doubt")  # its journal is gone: nobody can say any more
 
     def take(self, claims: Iterable[Claim], plans: Iterable[Plan]) -> None:
         """Take the claims and plans that are in force."""
@@ -82,12 +103,34 @@ class Writer:
 
     # What happens to acts
 
+    def judge(self, proposal: Proposal, now_us: int, spec: ToolSpec | None) -> tuple[Ruling | None, int]:
+        """Judge a call; where it is let through, number its hold: by that alone can it be released."""
+        ruling = self.admission.judge(proposal, now_us, spec)
+        flight = self.picture.flights.get(proposal.ticket)
+        if flight is None:
+            self._holds.pop(proposal.ticket, None)
+        elif flight.phase == "held":
+            self._held += 1
+            self._holds[proposal.ticket] = Hold(self._held, proposal.after_seq)
+        return ruling, self._held
+
+    def release(self, ticket: str, number: int) -> None:
+        """Let go of a hold that was not meant; not where the same call was let through again since."""
+        flight, hold = self.picture.flights.get(ticket), self._holds.get(ticket)
+        if flight is not None and flight.phase == "held" and hold is not None and hold.number == number:
+            self.picture.drop(ticket)
+            del self._holds[ticket]
+
+    def void(self, ticket: str) -> None:
+        """Take note that a hold is void: its row stands there, and the ticket is reserved in place of that alone."""
+        self.voids[ticket] = self.voids.get(ticket, 0) + 1
+        self.picture.drop(ticket)
+        self._holds.pop(ticket, None)
+
     def follow(self, task: Id, entry: Entry, body: Body) -> None:
         """Take an entry of a journal: an act was meant, ended, or its doubt is over. Twice is as good as once."""
-        if isinstance(body, Intent) and body.touched is not None and body.touched.ticket in self.picture.flights:
-            if self.picture.flights[body.touched.ticket].phase == "held":
-                self.picture.move(body.touched.ticket, "meant")
-            self._calls[task, entry.seq] = body.touched.ticket
+        if isinstance(body, Intent) and body.touched is not None:
+            self._meant(task, entry.seq, body.touched.ticket)
         elif isinstance(body, Outcome) and body.call:
             self._ended(task, body.call, _END_OF_OUTCOME.get(str(body.status), "unknown"), entry.at_us)
         elif isinstance(body, Resolved) and body.verdict != "again":
@@ -123,15 +166,35 @@ class Writer:
         if not self._dirty and not self._gone:
             return None
         writes = [StateWrite(rows.FIELD, name, pack(self.picture.state(name).row())) for name in sorted(self._dirty)]
-        writes += [StateWrite(rows.RESERVATION, ticket, None) for ticket in sorted(self._gone)]
+        writes += [
+            self._shared.pop(ticket, StateWrite(rows.RESERVATION, ticket, None)) for ticket in sorted(self._gone)
+        ]
         self._dirty.clear()
         self._gone.clear()
-        guards = (rows.epoch_guard(self.component, self.epoch),)
+        guards = (rows.epoch_guard(self.component, self.epoch), rows.document_guard(self.document))
         return Unit(OperatorSubject("coordination"), guards=guards, state=tuple(writes))
 
     def _is_mine(self, field: str) -> bool:
         component = self.world.component_of(field)
         return component == self.component if self.component else bool(component)
+
+    def _share(self, row: StateRow, held: rows.ReservationRow) -> None:
+        """Remember what of an act belongs to other components, since the world was another: it stays in the row."""
+        names = {effect.field: self.world.component_of(effect.field) for effect in held.flight.effects}
+        rest = tuple(effect for effect in held.flight.effects if names[effect.field] not in ("", self.component))
+        if self.component and rest:
+            left = msgspec.structs.replace(held, flight=msgspec.structs.replace(held.flight, effects=rest))
+            self._shared[row.key] = StateWrite(rows.RESERVATION, row.key, pack(left), row.version)
+
+    def _meant(self, task: Id, seq: int, ticket: str) -> None:
+        """Count an act as meant. A fork's copy is not, nor is an earlier act of a call that was made once more."""
+        flight, hold = self.picture.flights.get(ticket), self._holds.get(ticket)
+        if flight is None or flight.task != task.hex() or (hold is not None and seq <= hold.after_seq):
+            return
+        if flight.phase == "held":
+            self.picture.move(ticket, "meant")
+        self._calls[task, seq] = ticket
+        self.voids.pop(ticket, None)
 
     def _ended(self, task: Id, call: int, end: str, at_us: int) -> None:
         ticket = self._calls.get((task, call))
@@ -146,6 +209,7 @@ class Writer:
     def _forget(self, ticket: str) -> None:
         for key in [key for key, held in self._calls.items() if held == ticket]:
             del self._calls[key]
+        self._holds.pop(ticket, None)
 
 
 _END_OF_OUTCOME = {"done": "done", "failed": "failed", "refused": "failed", "unknown": "unknown"}

@@ -78,7 +78,7 @@ class _Reservation:
 
 
 class Coordinator:
-    """One for each node. `start` it before the kernel takes tasks, `stop` it after."""
+    """One for each node: `start` it before the kernel takes tasks, `stop` it after. `asking` are tasks that ask."""
 
     def __init__(
         self,
@@ -116,6 +116,7 @@ class Coordinator:
         self._reads: dict[Id, dict[str, int]] = {}
         self._seen_by: dict[Id, str] = {}
         self._causes: dict[Id, str] = {}
+        self.asking: dict[Id, None] = {}
         self._claims: tuple[Claim, ...] = ()
         self._plans: tuple[Plan, ...] = ()
         self._bell = Bell(clock)
@@ -126,6 +127,7 @@ class Coordinator:
         base = (StateWrite(rows.CLAIM, rows.GENERATION, b"null", 0),)
         await self.store.commit([Unit(OperatorSubject("coordination"), state=base)])
         await self.refresh()
+        self.asking |= {rows.read_escalation(row).task: None for row in await self.store.states(rows.ESCALATION)}
         self._keeping = asyncio.ensure_future(kept("what is in flight", self._keep, self.clock))
 
     async def stop(self) -> None:
@@ -361,6 +363,11 @@ class Coordinator:
         """Return the fields that this node knows to exist."""
         named = [] if self.world is None else list(self.world.named_fields())
         return list(dict.fromkeys([*named, *(name for writer in self.writers() for name in writer.picture.fields)]))
+
+    @property
+    def generation(self) -> int:
+        """Return the generation of claims that this node knows; it moves with every world file too."""
+        return self._versions.claims
 
     @property
     def claims(self) -> tuple[Claim, ...]:

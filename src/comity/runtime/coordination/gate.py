@@ -86,7 +86,7 @@ class WorldGate:
         """Let a call pass of which the world does not speak, if it is the same world still when the call is meant."""
         if not tool.effect.acts:
             return _ALLOW
-        return Allow((rows.document_guard(self._of.version),), holds=(self._of.hold(),))
+        return Allow((rows.claims_guard(self._of.generation),), holds=(self._of.hold(),))
 
     async def _judged(self, call: Call, view: View, now_us: int) -> Verdict:
         assert view.tool is not None
@@ -181,6 +181,7 @@ class WorldGate:
             self._of.clock.wall_us(),
         )
         write = StateWrite(rows.ESCALATION, key, pack(asked), 0)
+        self._of.asking[view.task] = None
         await self._of.store.commit([Unit(OperatorSubject("coordination"), state=(write,))])
         row = await self._of.store.state(rows.ESCALATION, key)
         seen = row.version if row is not None and not rows.read_escalation(row).answer else 0

@@ -19,8 +19,16 @@ const messages = [
 ];
 
 async function ask() {
-  if (process.env.STREAM) return openai.chat.completions.stream({ model, messages, tools }).finalMessage();
+  if (process.env.STREAM) return streamed(openai.chat.completions.stream({ model, messages, tools }));
   return (await openai.chat.completions.create({ model, messages, tools })).choices[0].message;
+}
+
+// The library's own timeout ends once a stream has begun: one that falls silent then would be waited for without end.
+async function streamed(stream) {
+  let silence;
+  stream.on("connect", () => (silence = setTimeout(() => stream.abort(), timeout)));
+  stream.on("chunk", () => silence.refresh());
+  return stream.finalMessage().finally(() => clearTimeout(silence));
 }
 
 while (true) {

@@ -196,9 +196,10 @@ def _become(wish: dict[str, Any]) -> NoReturn:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # as Python itself tells what ends a program
-        sys.excepthook(*sys.exc_info())
     finally:
+        kind, error, trace = sys.exc_info()
+        if kind is not None and error is not None:  # as Python itself tells what ends a program
+            sys.excepthook(kind, error, trace)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)

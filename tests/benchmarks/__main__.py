@@ -13,7 +13,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from benchmarks import admission, crash, detection, gateway, rehearsal, watchers
+from benchmarks import admission, coordinated, crash, detection, gateway, rehearsal, watchers
 from benchmarks.machine import machine_facts, probe_fsync
 from benchmarks.peer import Peer, Unavailable
 from benchmarks.registry import all_systems, our_systems
@@ -27,7 +27,8 @@ GATEWAY = "gateway"
 DETECTION = "detection"
 REHEARSAL = "rehearsal"
 ADMISSION = "admission"
-OF_OURS = {WATCHERS, GATEWAY, DETECTION, REHEARSAL, ADMISSION}
+COORDINATED = "coordinated"
+OF_OURS = {WATCHERS, GATEWAY, DETECTION, REHEARSAL, ADMISSION, COORDINATED}
 FULL = (
     Workload("W1", "one task of 200 steps", {"steps": 200}, 5),
     Workload("W2", "1,000 tasks of 5 steps at once", {"tasks": 1000, "steps": 5}, 3),
@@ -78,7 +79,7 @@ def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Repo
         report.crashes(crashes, reasons)
     watched, passed = _watchers(options, folder, report), _gateway(options, folder, report)
     detected, explored = _detection(options, report), _rehearsal(options, report)
-    judged = _admission(options, report)
+    judged, through = _admission(options, report), _coordinated(options, folder, report)
     for name, reason in left_out.items():
         report.say(f"left out: {name}: {reason}")
     after = probe_fsync(folder)
@@ -95,6 +96,7 @@ def _run(options: argparse.Namespace, runner: Runner, folder: Path, report: Repo
         "detection": asdict(detected) if detected else None,
         "rehearsal": asdict(explored) if explored else None,
         "admission": asdict(judged) if judged else None,
+        "coordinated": asdict(through) if through else None,
         "crashes": {name: [asdict(one) | {"verdict": one.verdict} for one in seen] for name, seen in crashes.items()},
     }
 
@@ -191,8 +193,18 @@ def _admission(options: argparse.Namespace, report: Report) -> admission.Admissi
     return found
 
 
+def _coordinated(options: argparse.Namespace, folder: Path, report: Report) -> coordinated.CoordinatedFigures | None:
+    """Act through the whole path with and without a world."""
+    if COORDINATED not in options.only:
+        return None
+    found = coordinated.observe(folder, is_quick=options.quick)
+    for line in found.lines():
+        report.say(line)
+    return found
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    kinds = [workload.name for workload in FULL] + [CRASH, WATCHERS, GATEWAY, DETECTION, REHEARSAL, ADMISSION]
+    kinds = [workload.name for workload in FULL] + [CRASH, *sorted(OF_OURS)]
     known = {system.name: system for system in all_systems()}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default=",".join(kinds), help=f"of {', '.join(kinds)}")

@@ -16,6 +16,7 @@ import pytest
 from comity.core.clock import SystemClock
 from conformance.lane import Lane, World
 from conformance.play import play
+from conformance.processes import starter_of
 from conformance.programs import Missing, folder_of
 from conformance.rows import Row, all_rows, pairwise
 
@@ -47,6 +48,8 @@ async def play_all(rows: Sequence[Row], folder: Path) -> Results:
                     told = f"{results[row.name]}".partition("\n")[0]
                     file.write(f"{CLOCK.monotonic_s() - began_s:5.1f} s  {row.name}  {told}\n")
 
+    for needs in sorted({row.program.needs for row in rows if row.program.is_python}):
+        starter_of(needs)  # it imports for seconds, in which no lane would be heard
     with World(folder) as world:
         await asyncio.gather(*(work(number, world) for number in range(min(LANES, len(rows)))))
     return results

@@ -51,7 +51,7 @@ def check_claim(claim: Claim, picture: Picture, now_us: int) -> None:
         if is_in_force and is_same and "exclusive" in (other.mode, claim.mode) and _outranks(other.rank, claim.rank):
             raise UsageError(
                 "claimed_already",
-                f"`{other.scope}` is claimed ({other.mode}) until {other.until_us}",
+                f"`{claim.scope}` is claimed ({other.mode}) until {other.until_us}, all of it or a part",
                 hint="wait until it ends, or claim less",
                 retry="rethink",
             )

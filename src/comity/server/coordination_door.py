@@ -25,7 +25,8 @@ def route_of(coordinator: Coordinator) -> Route:
 
     async def enter(request: Request) -> Response:
         given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {coordinator.secret}".encode()):
+        is_known = hmac.compare_digest(given.encode(), f"Bearer {coordinator.secret}".encode())
+        if not (coordinator.secret and is_known):
             return Response(status_code=404)
         body = b""
         async for piece in request.stream():
@@ -34,7 +35,7 @@ def route_of(coordinator: Coordinator) -> Route:
                 return Response(status_code=413)
         try:
             ask = msgspec.msgpack.decode(body, type=Ask)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return Response(status_code=400)
         return Response(pack(await coordinator.answer(ask)), media_type="application/msgpack")
 

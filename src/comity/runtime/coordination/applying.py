@@ -14,6 +14,7 @@ from comity.coordination.world import World
 from comity.core.clock import Clock
 from comity.core.codec import pack
 from comity.core.errors import UsageError
+from comity.core.ids import Id
 from comity.journal.ports import Store
 from comity.journal.unit import GuardFailed, Message, OperatorSubject, StateWrite, Unit, Wakes
 from comity.journal.world import Claim, Plan
@@ -67,15 +68,21 @@ class WorldDesk:
         Raises:
             UsageError: it is too broad, too long, one too many, or another's.
         """
-        now_us = self._clock.wall_us()
-        picture = Picture(await self._world())
-        held = await self.claims()
-        picture.claims = {item.id: item for item in held if item.until_us > now_us}
-        if len(picture.claims) >= CLAIMS_MAX:
-            raise UsageError("too_many_claims", f"there are {CLAIMS_MAX} claims", hint="`comity claims ls` lists them")
-        check_claim(claim, picture, now_us)
-        old = [StateWrite(rows.CLAIM, item.id, None) for item in held if item.until_us + KEPT_US < now_us]
-        await self._write(StateWrite(rows.CLAIM, claim.id, pack(claim)), *old)
+        is_made = False
+        while not is_made:
+            now_us = self._clock.wall_us()
+            picture = Picture(await self._world())
+            seen = await self._store.state(rows.CLAIM, rows.GENERATION)
+            held = await self.claims()
+            picture.claims = {item.id: item for item in held if item.until_us > now_us}
+            if len(picture.claims) >= CLAIMS_MAX:
+                hint = "`comity claims ls` lists them"
+                raise UsageError("too_many_claims", f"there are {CLAIMS_MAX} claims", hint=hint)
+            check_claim(claim, picture, now_us)
+            old = [StateWrite(rows.CLAIM, item.id, None) for item in held if item.until_us + KEPT_US < now_us]
+            made = StateWrite(rows.CLAIM, claim.id, pack(claim))
+            # Invariant: of two claims that exclude each other, one sees the other before it is made.
+            is_made = await self._write(made, *old, seen=seen.version if seen is not None else 0)
         return claim
 
     async def end_claim(self, id: str) -> Claim:
@@ -154,9 +161,18 @@ class WorldDesk:
         if sends:
             await self._store.commit([Unit(OperatorSubject(self.who), state=drops, sends=sends)])
 
-    async def end_claims_of(self, task: str) -> list[Claim]:
-        """End the claims of a task that has ended; there may be none."""
-        found = [claim for claim in await self.claims() if claim.task == task]
+    async def withdraw(self, task: Id) -> None:
+        """Let nobody be asked any more on behalf of a task that has ended."""
+        found = await self._store.states(rows.ESCALATION, f"{task.hex()}/")
+        for row in found:
+            found += await self._store.states(waiters.NAMESPACE, f"{rows.ESCALATION}/{row.key}|")
+        drops = tuple(StateWrite(row.namespace, row.key, None) for row in found)
+        if drops:
+            await self._store.commit([Unit(OperatorSubject(self.who), state=drops)])
+
+    async def end_claims_of(self, task: str, until_us: int) -> list[Claim]:
+        """End the claims that a task made up to `until_us`, when it ended; there may be none."""
+        found = [claim for claim in await self.claims() if claim.task == task and claim.since_us <= until_us]
         if found:
             await self._write(*(StateWrite(rows.CLAIM, claim.id, None) for claim in found))
         return found
@@ -174,7 +190,7 @@ class WorldDesk:
             raise UsageError("no_world", "no world is in force", hint="`comity world apply FILE`")
         return World(found[0])
 
-    async def _write(self, *writes: StateWrite) -> bool:
-        moved = StateWrite(rows.CLAIM, rows.GENERATION, b"null")
+    async def _write(self, *writes: StateWrite, seen: int | None = None) -> bool:
+        moved = StateWrite(rows.CLAIM, rows.GENERATION, b"null", seen)
         (answer,) = await self._store.commit([Unit(OperatorSubject(self.who), state=(*writes, moved))])
         return not isinstance(answer, GuardFailed)

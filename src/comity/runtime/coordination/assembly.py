@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from comity.coordination.document import WorldDocument
 from comity.coordination.seen_world import SeenWorld
@@ -60,7 +61,7 @@ class Coordination:
         self.coordinator.on_baseline.append(self.watching.use)
         self.coordinator.on_claims.append(self._claimed)
         self._beside: set[asyncio.Task[None]] = set()
-        self._over: dict[str, None] = {}
+        self._over: dict[str, int] = {}
         self._unwatch: Callable[[], None] | None = None
 
     async def start(self, document: WorldDocument | None = None, text: str = "", who: str = "configuration") -> None:
@@ -96,23 +97,36 @@ class Coordination:
         self.watching.claimed(claims, self._clock.wall_us())
         self._end_claims(claims)
 
-    def _ended(self, task: Id, _entry: Entry, body: Body) -> None:
+    def _ended(self, task: Id, entry: Entry, body: Body) -> None:
         """Let the claims of a task end with it, those too of which this node hears only later."""
         if isinstance(body, Ended):
             while len(self._over) >= ENDED_MAX:
                 self._over.pop(next(iter(self._over)))
-            self._over[show_id(task)] = None
+            self._over[show_id(task)] = entry.at_us
             self._end_claims(self.coordinator.claims)
+            if task in self.coordinator.asking:
+                del self.coordinator.asking[task]
+                self._begin(self._withdraw(task))
 
     def _end_claims(self, claims: Sequence[Claim]) -> None:
-        for task in {claim.task for claim in claims if claim.task in self._over}:
-            work = asyncio.ensure_future(self._end_claims_of(task))
-            self._beside.add(work)
-            work.add_done_callback(self._beside.discard)
+        """End the claims that their tasks made before they ended: one that goes on may claim anew."""
+        for task in {claim.task for claim in claims if claim.since_us <= self._over.get(claim.task, 0)}:
+            self._begin(self._end_claims_of(task))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    async def _withdraw(self, task: Id) -> None:
+        try:
+            await WorldDesk(self._store, self._clock, "coordination").withdraw(task)
+        except ComityError as error:
+            log.warning("what task %s asked people was not withdrawn: %s", show_id(task), error.message)
 
     async def _end_claims_of(self, task: str) -> None:
         try:
-            await WorldDesk(self._store, self._clock, "coordination").end_claims_of(task)
+            await WorldDesk(self._store, self._clock, "coordination").end_claims_of(task, self._over.get(task, 0))
         except ComityError as error:
             log.warning("the claims of task %s were not ended: %s", task, error.message)
 

@@ -6,7 +6,7 @@ A claim is named after its call, so that a call which is performed again makes n
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -22,6 +22,10 @@ from comity.runtime.coordination.applying import WorldDesk
 from comity.runtime.coordination.observing import Taken
 from comity.runtime.words import iso
 
+SCOPE_CHARS_MAX = 300
+REASON_CHARS_MAX = 1_000
+FOR_S_MAX = 1e10
+"""Beyond it is no time; how long a claim may be stands in `check_claim`."""
 NAME_CHARS = 16
 """So much of a call's idempotency key names its claim."""
 Observe = Callable[[Sequence[Observation], str], Awaitable[list[Taken]]]
@@ -30,10 +34,10 @@ Observe = Callable[[Sequence[Observation], str], Awaitable[list[Taken]]]
 class ClaimArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an agent claims."""
 
-    scope: str
-    for_s: float
+    scope: Annotated[str, msgspec.Meta(max_length=SCOPE_CHARS_MAX)]
+    for_s: Annotated[float, msgspec.Meta(ge=-FOR_S_MAX, le=FOR_S_MAX)]
     mode: ClaimMode = "exclusive"
-    reason: str = ""
+    reason: Annotated[str, msgspec.Meta(max_length=REASON_CHARS_MAX)] = ""
 
 
 class ReleaseArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,7 +97,7 @@ class WorldCalls:
     async def _release(self, given: ReleaseArgs, view: View, who: str) -> dict[str, Any]:
         desk = self._desk(who)
         found = next((item for item in await desk.claims() if item.id == given.claim), None)
-        if found is not None and found.owner != who:
+        if found is not None and (found.owner, found.tenant) != (who, view.tenant):
             hint = "you can release your own claims"
             raise UsageError("not_yours", f"claim `{given.claim}` is another's", hint=hint, retry="rethink")
         is_held = found is not None and found.until_us > self._clock.wall_us()

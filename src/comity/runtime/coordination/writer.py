@@ -17,8 +17,9 @@ from comity.coordination.ruling import Proposal, Ruling
 from comity.coordination.world import World
 from comity.core.codec import pack
 from comity.core.ids import Id
-from comity.journal.entry import Body, Entry, Intent, Outcome, Resolved
+from comity.journal.entry import Body, Ended, Entry, Intent, Outcome, Resolved
 from comity.journal.spec import ToolSpec
+from comity.journal.task import State
 from comity.journal.unit import OperatorSubject, StateRow, StateWrite, Unit
 from comity.journal.world import Claim, Observation, Plan
 from comity.runtime.coordination import rows
@@ -69,6 +70,9 @@ class Writer:
         self._held = 0
         self._calls: dict[tuple[Id, int], str] = {}
         self._shared: dict[str, StateWrite] = {}
+        self._undoes: dict[tuple[Id, int], int] = {}
+        self._undone: set[str] = set()
+        self._over: dict[str, int] = {}
         self._dirty: set[str] = set()
         self._gone: set[str] = set()
 
@@ -129,12 +133,19 @@ class Writer:
 
     def follow(self, task: Id, entry: Entry, body: Body) -> None:
         """Take an entry of a journal: an act was meant, ended, or its doubt is over. Twice is as good as once."""
-        if isinstance(body, Intent) and body.touched is not None:
-            self._meant(task, entry.seq, body.touched.ticket)
+        if isinstance(body, Intent):
+            if body.touched is not None:
+                self._meant(task, entry.seq, body.touched.ticket)
+            if body.cleans and entry.branch.endswith("~compensate") and (task, body.cleans) in self._calls:
+                self._undoes[task, entry.seq] = body.cleans
         elif isinstance(body, Outcome) and body.call:
             self._ended(task, body.call, _END_OF_OUTCOME.get(str(body.status), "unknown"), entry.at_us)
-        elif isinstance(body, Resolved) and body.verdict != "again":
+        elif isinstance(body, Resolved) and body.verdict == "again":
+            self._undone.discard(self._calls.get((task, body.call), ""))
+        elif isinstance(body, Resolved):
             self._ended(task, body.call, "done" if body.verdict == "happened" else "failed", entry.at_us)
+        elif isinstance(body, Ended) and body.state == State.CANCELLED:
+            self._cancelled(task, entry.at_us)
 
     def forgotten(self, now_us: int) -> list[Flight]:
         """Return the holds that nobody has meant for so long that nobody will."""
@@ -149,6 +160,8 @@ class Writer:
 
     def land(self, now_us: int) -> list[Flight]:
         """Make the acts that have settled part of the values; return them."""
+        for ticket in [ticket for ticket in self._over if self._is_seen(ticket)]:
+            self.picture.move(ticket, "done", self._over.pop(ticket))
         over = self.picture.matured(now_us)[:LANDED_MAX]
         for flight in over:
             self._dirty.update(self.picture.land(flight))
@@ -197,6 +210,8 @@ class Writer:
         self.voids.pop(ticket, None)
 
     def _ended(self, task: Id, call: int, end: str, at_us: int) -> None:
+        if end == "done" and (undone := self._undoes.pop((task, call), 0)):
+            end = self._compensated(task, undone)
         ticket = self._calls.get((task, call))
         if ticket is None or ticket not in self.picture.flights:
             return
@@ -206,10 +221,42 @@ class Writer:
             self._gone.add(ticket)
             self._forget(ticket)
 
+    def _compensated(self, task: Id, call: int) -> str:
+        """Take note that an act was undone; return what its compensation comes to.
+
+        Where nobody knows whether the act happened, both together come to nothing, so that the compensation alone may
+        not count: it took back what may never have been there. The act counts on, as it may be performed again.
+        """
+        flight = self.picture.flights.get(self._calls.get((task, call), ""))
+        if flight is None or flight.phase == "done":
+            return "done"
+        self._undone.add(flight.ticket)
+        return "failed"
+
+    def _cancelled(self, task: Id, at_us: int) -> None:
+        """Nothing of a cancelled task is performed any more, and nobody will say what became of its doubts.
+
+        What was undone did not happen; the rest counts until all of its fields were seen after this.
+        """
+        for (of, call), ticket in list(self._calls.items()):
+            flight = self.picture.flights.get(ticket)
+            if of == task and ticket in self._undone:
+                self._ended(task, call, "failed", at_us)
+            elif of == task and flight is not None and flight.phase != "done":
+                self._over[ticket] = at_us
+
+    def _is_seen(self, ticket: str) -> bool:
+        flight = self.picture.flights.get(ticket)
+        if flight is None:
+            return True
+        last_us = max(self._over[ticket], flight.from_us) + flight.settle_us
+        return all(self.picture.state(effect.field).observed_us > last_us for effect in flight.effects)
+
     def _forget(self, ticket: str) -> None:
         for key in [key for key, held in self._calls.items() if held == ticket]:
             del self._calls[key]
         self._holds.pop(ticket, None)
+        self._undone.discard(ticket)
 
 
 _END_OF_OUTCOME = {"done": "done", "failed": "failed", "refused": "failed", "unknown": "unknown"}

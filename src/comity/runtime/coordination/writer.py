@@ -26,6 +26,8 @@ from comity.runtime.coordination import rows
 
 HELD_US = 60_000_000
 """A hold that is older was never meant: whoever had it is gone. Many times a permit, so that no append is so late."""
+EVICTS_US = 60_000_000
+"""How often a picture forgets what says nothing any more."""
 LANDED_MAX = 100
 """So many acts become part of the values in one unit at most."""
 
@@ -65,6 +67,7 @@ class Writer:
         self.admission = Admission(world, self.picture, watch)
         self.is_lost = False
         self.is_doubted = False
+        self._evicts_us = 0
         self.voids: dict[str, int] = {}
         self._holds: dict[str, Hold] = {}
         self._held = 0
@@ -167,6 +170,9 @@ class Writer:
             self._dirty.update(self.picture.land(flight))
             self._gone.add(flight.ticket)
             self._forget(flight.ticket)
+        if now_us >= self._evicts_us:
+            self.picture.evict(now_us)
+            self._evicts_us = now_us + EVICTS_US
         return over
 
     @property

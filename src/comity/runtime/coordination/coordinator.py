@@ -124,11 +124,16 @@ class Coordinator:
 
     async def start(self) -> None:
         """Read the world in force, and begin to keep it up to date."""
-        base = (StateWrite(rows.CLAIM, rows.GENERATION, b"null", 0),)
-        await self.store.commit([Unit(OperatorSubject("coordination"), state=base)])
-        await self.refresh()
+        await self.prepare()
         self.asking |= {rows.read_escalation(row).task: None for row in await self.store.states(rows.ESCALATION)}
         self._keeping = asyncio.ensure_future(kept("what is in flight", self._keep, self.clock))
+
+    async def prepare(self) -> None:
+        """Have a generation of claims to guard by, and learn what is in force."""
+        base = (StateWrite(rows.CLAIM, rows.GENERATION, b"null", 0),)
+        await self.store.commit([Unit(OperatorSubject("coordination"), state=base)])
+        self._is_stale = True
+        await self.refresh()
 
     async def stop(self) -> None:
         """End. What nobody was told is stored is not: it is in the journals, or will be seen again."""

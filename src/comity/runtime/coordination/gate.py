@@ -40,7 +40,9 @@ class WorldGate:
 
     async def judge(self, call: Call, view: View, now_us: int) -> Verdict:
         """Judge a tool's call."""
-        if self._of.world is not None or self._of.is_behind:
+        if not self._of.generation:
+            await self._of.prepare()
+        elif self._of.world is not None or self._of.is_behind:
             await self._of.refresh()
         world, tool = self._of.world, view.tool
         if call.kind != Kind.TOOL or tool is None:

@@ -29,6 +29,7 @@ from comity.journal.wire import Answer, answer_bytes
 from comity.kernel import Devices, Kernel
 from comity.kernel.patience import Patient
 from comity.runtime.brains import BrainsByKind
+from comity.runtime.coordination.assembly import Coordination
 from comity.runtime.orders import Orders
 from comity.runtime.programs import FixedPrograms
 from comity.testing.clock import FakeClock, FakeEntropy
@@ -209,6 +210,7 @@ class GateStage:
             programs=self.programs,
             models=self.model,
             patient=Patient(self.store, self.clock),
+            coordination=Coordination(self.store, self.clock, self.entropy, kernel.lease.node),
         )
         door = Door(cast("Any", played), await TaskTokens.of_store(self.store, self.entropy))
         await kernel.start("stage", 1)

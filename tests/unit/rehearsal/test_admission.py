@@ -1,4 +1,4 @@
-"""Coordinated runs: admission, production's own and the explorer's, keeps every enforced invariant."""
+"""Coordinated runs: admission, which is production's own, keeps every enforced invariant."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from hypothesis import HealthCheck, given, settings
 
 from comity.coordination.document import WorldDocument
 from comity.rehearsal import Options, rehearse
-from comity.rehearsal.admitter import InvariantAdmitter
-from comity.rehearsal.production import ProductionAdmitter
-from comity.rehearsal.stage import AdmitterOf
 from unit.rehearsal.worlds import numbers, random_worlds, scenario
 
 FLAWS_OF_DEVICES = {"crash", "duplicate"}
@@ -27,33 +24,29 @@ def is_apt(document: WorldDocument) -> bool:
     return section is not None and not section.environment and not set(section.faults) & FLAWS_OF_DEVICES
 
 
-@pytest.mark.parametrize("admitter", [InvariantAdmitter, ProductionAdmitter])
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(document=random_worlds().filter(is_apt))
-def test_what_is_coordinated_breaks_no_enforced_invariant(admitter: AdmitterOf, document: WorldDocument) -> None:
-    report = rehearse(enforced(document), Options(coordinated=True, admitter=admitter, has_fixes=False))
+def test_what_is_coordinated_breaks_no_enforced_invariant(document: WorldDocument) -> None:
+    report = rehearse(enforced(document), Options(coordinated=True, has_fixes=False))
     assert report.outcome != "violated"
 
 
 @pytest.mark.parametrize("name", ["0217", "two-drains"])
-@pytest.mark.parametrize("admitter", [InvariantAdmitter, ProductionAdmitter])
-def test_the_scenarios_hold_coordinated(name: str, admitter: AdmitterOf) -> None:
-    report = rehearse(enforced(scenario(name)), Options(coordinated=True, admitter=admitter, has_fixes=False))
+def test_the_scenarios_hold_coordinated(name: str) -> None:
+    report = rehearse(enforced(scenario(name)), Options(coordinated=True, has_fixes=False))
     assert report.verdict == "safe (exhaustive)"
 
 
-@pytest.mark.parametrize("admitter", [InvariantAdmitter, ProductionAdmitter])
-def test_an_act_is_trimmed_to_what_fits(admitter: AdmitterOf) -> None:
+def test_an_act_is_trimmed_to_what_fits() -> None:
     rule = {"do": "raise", "when": "a < 3", "given": {"on": "'a'", "by": "5"}}
     tools = {"raise": {"touches": [{"field": "n/{on}.v", "op": "add", "value": "by"}], "trim": "by"}}
     agents = {"greedy": {"reads": {"a": "n/a.v"}, "goal": "a == 3", "rules": [rule]}}
     document = enforced(numbers(agents, holds="a <= 3", tools=tools, high=9))
     assert rehearse(document, Options(has_fixes=False)).outcome == "violated"
-    assert rehearse(document, Options(coordinated=True, admitter=admitter)).verdict == "safe (exhaustive)"
+    assert rehearse(document, Options(coordinated=True)).verdict == "safe (exhaustive)"
 
 
-@pytest.mark.parametrize("admitter", [InvariantAdmitter, ProductionAdmitter])
-def test_windows_count_over_all_agents(admitter: AdmitterOf) -> None:
+def test_windows_count_over_all_agents() -> None:
     rule = {"do": "move", "when": "a < 9", "given": {"on": "'a'", "by": "1"}}
     agents = {name: {"reads": {"a": "n/a.v"}, "rules": [rule], "acts_max": 1} for name in ("sales", "support")}
     plain = msgspec.to_builtins(numbers(agents, high=9))
@@ -62,4 +55,4 @@ def test_windows_count_over_all_agents(admitter: AdmitterOf) -> None:
     }
     document = msgspec.convert(plain, WorldDocument)
     assert rehearse(document, Options(has_fixes=False)).minimal_agents == ("sales", "support")
-    assert rehearse(document, Options(coordinated=True, admitter=admitter)).outcome in ("safe", "starvation")
+    assert rehearse(document, Options(coordinated=True)).outcome in ("safe", "starvation")

@@ -212,12 +212,12 @@ def moments(law: Law, truth: Truth, now_us: int) -> list[int]:
     """Return now, and each later moment at which a step leaves a window of the law."""
     widths = {name.window_us for _, name in law.names if name.window_us}
     ends = {at_us + width for at_us, _, _ in truth.steps for width in widths}
-    return [now_us, *sorted(end for end in ends if end > now_us and end < now_us + max(widths))] if widths else [now_us]
+    return [now_us, *sorted(end for end in ends if end > now_us)]
 
 
 def worse(law: Law, truth: Truth, without: Truth, now_us: int) -> bool:
     """Tell whether a law is broken in a world and was not without the act, or is broken more."""
-    for at_us in moments(law, without, now_us):
+    for at_us in moments(law, truth, now_us):  # has the steps of `without`, and the act's own
         names, others = told(law, truth, at_us), told(law, without, at_us)
         for text, gap in clauses(law.holds):
             if stands(text, names):

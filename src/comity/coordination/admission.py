@@ -7,14 +7,14 @@ invariants, contracts, detectors, reserve. A rule in *observe* never ends anythi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from comity.coordination import claims
-from comity.coordination.believed import applied, is_same
+from comity.coordination.believed import applied, is_same, takes_back
 from comity.coordination.corners import judge
 from comity.coordination.document import FieldSection
 from comity.coordination.finding import Finding
@@ -23,12 +23,13 @@ from comity.coordination.invariant import Instance
 from comity.coordination.picture import Effect, Flight, Picture, covers
 from comity.coordination.premises import holds_now
 from comity.coordination.queueing import Queue
-from comity.coordination.ruling import Proposal, Ruling
+from comity.coordination.ruling import Proposal, Ruling, Watch
 from comity.coordination.trimming import trimmed
 from comity.coordination.world import World, misfit
 from comity.core.codec import canonical, digest
 from comity.core.errors import UsageError
 from comity.core.expression import ExpressionError
+from comity.journal.naming import tenant_of
 from comity.journal.spec import ToolSpec
 from comity.journal.world import Acted, Change, FieldValue, Touched
 
@@ -45,30 +46,9 @@ RETRY_S = 0.25
 RETRY_S_MAX = 30.0
 """A deferred call is judged again after this time, doubled with each defer, unless what it waits for ends before.
 
-One that waits for its turn is judged again after this time for each that is before it.
+One that waits for its turn begins with this time for each that is before it.
 """
-
-
-class Objection(msgspec.Struct, frozen=True):
-    """What a detector has against an act, and whether it is enforced."""
-
-    detector: str
-    reason: str
-    is_enforced: bool
-    wait_s: float = 0.0
-
-
-class Watch(Protocol):
-    """Detectors, asked before an act is let through."""
-
-    def objections(self, act: Acted) -> Sequence[Objection]:
-        """Return what is to be said against an act; changes nothing."""
-        ...
-
-
-class _NoWatch:
-    def objections(self, act: Acted) -> Sequence[Objection]:
-        return ()
+DOUBLINGS_MAX = 10
 
 
 @dataclass(slots=True)
@@ -120,7 +100,7 @@ class Admission:
         self.world = world
         self.picture = picture
         self.queue = Queue()
-        self._watch: Watch = watch or _NoWatch()
+        self._watch = watch
         self._steps: tuple[Callable[[Case], Ruling | None], ...] = (
             self._premises,
             self._generations,
@@ -235,7 +215,8 @@ class Admission:
         for change in case.bound.changes:
             claim = claims.held_back(change, case.actor, "agent", self.picture, case.now_us)
             if claim is not None:
-                by = "another party" if claim.tenant != case.proposal.tenant else claim.rank
+                is_foreign = claim.owner.startswith("agent:") and tenant_of(claim.owner) != tenant_of(case.actor)
+                by = "another party" if is_foreign else claim.rank
                 reason = f"`{change.field}` is claimed by {by} ({claim.mode}) until {claim.until_us}"
                 return _reject("claim", reason, f"leave it alone until {claim.until_us}")
         return None
@@ -258,10 +239,11 @@ class Admission:
         """Whoever was deferred first goes first."""
         if "turn" in case.proposal.allowed or case.repairs():
             return None
-        ahead = self.queue.ahead(case.proposal.call, case.keys(), case.now_us)
+        ahead, behind = self.queue.ahead(case.proposal.call, case.keys(), case.now_us)
         if not ahead:
             return None
-        return self._defer(case, "turn", "another call waits for the same", list(case.fields), ahead)
+        flights = [flight for ticket in behind if (flight := self.picture.flights.get(ticket)) is not None]
+        return self._defer(case, "turn", "another call waits for the same", list(case.fields), ahead, flights)
 
     def _one_by_one(self, case: Case) -> Ruling | None:
         """What follows from setting a field depends on what it was, so such acts come one after the other."""
@@ -302,7 +284,7 @@ class Admission:
         return None
 
     def _detectors(self, case: Case) -> Ruling | None:
-        if isinstance(self._watch, _NoWatch) or case.repairs():
+        if self._watch is None or case.repairs():
             return None
         for objection in self._watch.objections(self.acted(case, case.bound.changes)):
             if objection.detector in case.proposal.allowed:
@@ -323,7 +305,8 @@ class Admission:
         ruling = msgspec.structs.replace(ruling, fields=case.fields)
         if is_trial or ruling.word == "admit":
             return ruling
-        if ruling.word in ("reject", "defer") and case.handling.section.trim and case.findings:
+        may_trim = case.handling.section.trim and not case.proposal.undoes  # half an act undone is none
+        if ruling.word in ("reject", "defer") and may_trim and case.findings:
             args = trimmed(case.proposal, case.handling, self.picture, lambda less: self._fits(case, less))
             if args is not None:
                 return Ruling(word="trim", rule=ruling.rule, reason=ruling.reason, args=args, fields=case.fields)
@@ -341,15 +324,24 @@ class Admission:
             return False
         return ruling is not None and ruling.word == "admit"
 
-    def _defer(self, case: Case, rule: str, reason: str, fields: Iterable[str], awaits: Iterable[str] = ()) -> Ruling:
-        flights = [flight for name in fields for flight in self.picture.on_field(name)]
+    def _defer(
+        self,
+        case: Case,
+        rule: str,
+        reason: str,
+        fields: Iterable[str],
+        awaits: Iterable[str] = (),
+        flights: Iterable[Flight] = (),
+    ) -> Ruling:
+        """Let a call wait for what is in flight on `fields`, and for `flights`."""
+        flights = [*flights, *(flight for name in fields for flight in self.picture.on_field(name))]
         first = min(flights, key=lambda flight: (flight.settled_us or 2**62, flight.from_us), default=None)
         behind = first.ticket if first is not None else ""
         defers = self.queue.defers(case.proposal.call, behind)
         if defers >= DEFERS_MAX and rule not in _TURNS:
             return _escalate(rule, f"{reason}; deferred {defers} times")
         case.awaits, case.behind = set(awaits), behind
-        steps = self.queue.place(case.proposal.call) if rule in _TURNS else 2**defers
+        steps = (self.queue.place(case.proposal.call) if rule in _TURNS else 1) << min(defers, DOUBLINGS_MAX)
         until_us = case.now_us + round(min(RETRY_S * steps, RETRY_S_MAX) * 1e6)
         if first is not None and first.settled_us:
             until_us = max(first.settled_us, case.now_us + LANDING_US)
@@ -422,10 +414,23 @@ class Admission:
 
     def _look(self, case: Case) -> None:
         self._follow(case)
+        fresh = self._fresh(case)
+        if all(effect.field != case.unclear for effect in fresh):
+            case.unclear = ""
         instances: dict[str, Instance] = {}
-        for name in dict.fromkeys(effect.field for effect in case.effects):
+        for name in dict.fromkeys(effect.field for effect in fresh):
             instances.update((item.key, item) for item in self.picture.instances(name))
-        case.findings = [(item, judge(item, self.picture, case.effects, case.now_us)) for item in instances.values()]
+        case.findings = [(item, judge(item, self.picture, fresh, case.now_us)) for item in instances.values()]
+
+    def _fresh(self, case: Case) -> tuple[Effect, ...]:
+        """Return what a case does that is not judged yet: all, but for what takes back an act in doubt.
+
+        Whether that act happened or not, its compensation leads to nothing that the act was not let through for.
+        """
+        undone = self.picture.flights.get(case.proposal.undoes)
+        if undone is None or undone.phase == "done":
+            return case.effects
+        return tuple(effect for effect in case.effects if not takes_back(effect, undone))
 
     def _follow(self, case: Case) -> None:
         """Find what the changes do, and what follows from them by dependencies; unknown where a `set` is from there."""
@@ -442,6 +447,8 @@ class Admission:
             step = change.value if change.op == "add" else _difference(before, after)
             if self._is_set_in_flight(change):
                 case.unclear = change.field
+            elif step != 0:
+                case.unclear = next((far.field for far in reached if self._is_being_set(far.field)), case.unclear)
             made += [
                 Effect(far.field, "set", None, _lag_us(far.lag_s))
                 if not is_number(step)
@@ -452,13 +459,16 @@ class Admission:
         case.effects = tuple(sorted(made, key=lambda effect: effect.lag_us))
 
     def _is_set_in_flight(self, change: Change) -> bool:
-        flying = [
-            effect
-            for flight in self.picture.on_field(change.field)
-            for effect in flight.effects
-            if effect.field == change.field
-        ]
+        flying = self._flying(change.field)
         return bool(flying) and (change.op == "set" or any(effect.op == "set" for effect in flying))
+
+    def _is_being_set(self, field: str) -> bool:
+        """Tell whether a field that others follow is set in flight: a step of it changes what follows from that."""
+        return bool(self.world.influences(field)) and any(effect.op == "set" for effect in self._flying(field))
+
+    def _flying(self, field: str) -> list[Effect]:
+        flights = self.picture.on_field(field)
+        return [effect for flight in flights for effect in flight.effects if effect.field == field]
 
     def _is_set(self, field: str) -> bool:
         section = self.world.section(field)

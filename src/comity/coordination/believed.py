@@ -205,6 +205,20 @@ def commute(one: Effect, other: Effect) -> bool:
     return not _elements(one) & _elements(other)
 
 
+def takes_back(effect: Effect, flight: Flight) -> bool:
+    """Tell whether an effect takes back what a flight did to its field, and does nothing else."""
+    made = [item for item in flight.effects if item.field == effect.field]
+    if len(made) != 1:
+        return False
+    (done,) = made
+    if effect.op == "set":
+        return any(change.field == effect.field and change.before == effect.value for change in flight.changes)
+    if effect.op == "add":
+        is_step = isinstance(effect.value, int | float) and isinstance(done.value, int | float)
+        return is_step and done.op == "add" and effect.value == -done.value  # type: ignore[operator]
+    return {effect.op, done.op} == {"append", "remove"} and _elements(effect) == _elements(done)
+
+
 def step_of(effect: Effect) -> float:
     """Return by how much an effect counts in a window: its step; 1 for anything that is no step."""
     if effect.op == "add" and isinstance(effect.value, int | float):

@@ -9,6 +9,7 @@ too much.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -30,6 +31,7 @@ ELEMENTS_MAX = 8
 """A set is tried with each choice of so many elements."""
 
 State = tuple[FieldValue, ...]
+Move = Callable[[State], State]
 Both = tuple[State, State]
 """A world with the act, and the same without it."""
 _NOTHING = Finding()
@@ -104,6 +106,10 @@ class Trial:
             is_mended = is_broken and not self._is_bad(last, held[0])
             return Finding(is_broken=is_broken, improves=is_broken and (is_mended or rises), presses=not rises)
         alone = any(self._worsens(self._stage(place), self.start, held[0]) for place in self._places())
+        late = last
+        for leave in self._leaving(self._scene.mine, held[-1]):
+            late = leave(late)
+            alone = alone or self._worsens(late, self.start, held[-1])
         return Finding(True, alone, is_unknown=self.is_unknown(), is_broken=is_broken, presses=True)
 
     def _is_safe(self, held: Sequence[Mapping[str, float]]) -> bool:
@@ -156,9 +162,9 @@ class Trial:
     def _may_break(self, windows: Mapping[str, float]) -> bool:
         """Try every order of every choice of what is in flight, with the act at every place."""
         chains: list[list[Callable[[Both], Both]]] = [
-            [self._happens(stage, piece) for stage in piece.stages] for piece in self._scene.others
+            [_in_both(move) for move in self._moves(piece, windows)] for piece in self._scene.others
         ]
-        chains.append([self._acts(stage, self._scene.mine) for stage in self._scene.mine.stages])
+        chains.append([_with_the_act(move) for move in self._moves(self._scene.mine, windows)])
         seen: set[Both] = set()
         for places, both in every_order((self.start, self.start), chains):
             if places[-1] and both not in seen:
@@ -167,15 +173,40 @@ class Trial:
                     return True
         return False
 
-    def _happens(self, stage: Effects, piece: Piece) -> Callable[[Both], Both]:
-        def move(both: Both) -> Both:
-            after = self._moved(both[0], stage, piece)
-            return after, after if both[1] is both[0] else self._moved(both[1], stage, piece)
+    def _moves(self, piece: Piece, windows: Mapping[str, float]) -> list[Move]:
+        """Return what may become of a call: its stages show, then its steps leave the windows.
 
-        return move
+        Raises:
+            TooMany: its steps may leave before or after more of it shows.
+        """
+        leaving = self._leaving(piece, windows)
+        narrowest_us = min((term.window_us for _, term in self._windows), default=0)
+        if leaving and any(effect.lag_us >= narrowest_us for effect in piece.effects):
+            raise TooMany
+        return [*(partial(self._moved, stage=stage, piece=piece) for stage in piece.stages), *leaving]
 
-    def _acts(self, stage: Effects, piece: Piece) -> Callable[[Both], Both]:
-        return lambda both: (self._moved(both[0], stage, piece), both[1])
+    def _leaving(self, piece: Piece, windows: Mapping[str, float]) -> list[Move]:
+        """Return how the steps of a call leave one window after the other, the narrow ones first.
+
+        They leave after what the windows hold, which is older.
+        """
+        found: list[Move] = []
+        for width_us in sorted({term.window_us for _, term in self._windows}):
+            if any(windows[name] for name, term in self._windows if term.window_us <= width_us):
+                break
+            steps = [
+                sum(self._scene.step(term, effect, piece) for effect in piece.effects)
+                if term.window_us == width_us
+                else 0.0
+                for _, term in self._windows
+            ]
+            if any(steps):
+                found.append(partial(self._left, steps=steps))
+        return found
+
+    def _left(self, state: State, steps: Sequence[float]) -> State:
+        first = len(self._slots)
+        return (*state[:first], *(_number(now) - step for now, step in zip(state[first:], steps, strict=True)))
 
     def _worsens(self, state: State, without: State, windows: Mapping[str, float]) -> bool:
         """Tell whether a world with the act is false, and not merely as false as the same world without it."""
@@ -284,6 +315,18 @@ class Trial:
         if new:
             return Span(min(0.0, *lows), max(0.0, *highs))
         return Span(max(lows), max(highs)) if term.kind == "max" else Span(min(lows), min(highs))
+
+
+def _in_both(move: Move) -> Callable[[Both], Both]:
+    def moved(both: Both) -> Both:
+        after = move(both[0])
+        return after, after if both[1] is both[0] else move(both[1])
+
+    return moved
+
+
+def _with_the_act(move: Move) -> Callable[[Both], Both]:
+    return lambda both: (move(both[0]), both[1])
 
 
 def _there(state: State, places: Sequence[int]) -> list[FieldValue]:

@@ -170,7 +170,8 @@ class DetectorSection(_Section, frozen=True):
 class AuthoritySection(_Section, frozen=True):
     """`authority`: who may observe which fields (pattern → principals), issue plans over which, claim as operator.
 
-    A principal is `agent:NAME`, `operator` (whoever holds the operator token), or `poll` and `scrape` (below).
+    A principal is `agent:NAME` (`agent:TENANT/NAME` outside the default tenant), `operator` (whoever holds the operator
+    token), or `poll` and `scrape` (below).
     """
 
     observe: dict[str, tuple[str, ...]] = {}

@@ -73,13 +73,13 @@ class Queue:
         for call in [call for call in self.waiting if call.startswith(f"{task}/")]:
             self.leave(call)
 
-    def ahead(self, call: str, keys: Iterable[str], now_us: int) -> set[str]:
-        """Return those of `keys` that an older call waits for."""
+    def ahead(self, call: str, keys: Iterable[str], now_us: int) -> tuple[set[str], set[str]]:
+        """Return those of `keys` that older calls wait for, and the flights that those are behind."""
         if not self.waiting:
-            return set()
+            return set(), set()
         mine = self.waiting.get(call)
         since = (mine.since_us, call) if mine is not None else (now_us, call)
-        found: set[str] = set()
+        found, behind = set[str](), set[str]()
         for key in keys:
             for name in list(self._by_key.get(key, ())):
                 other = self.waiting[name]
@@ -87,7 +87,8 @@ class Queue:
                     self.leave(name)
                 elif name != call and (other.since_us, name) < since:
                     found.add(key)
-        return found
+                    behind.add(other.behind)
+        return found, behind - {""}
 
     def _clear(self, now_us: int) -> None:
         for name in [name for name, item in self.waiting.items() if item.until_us <= now_us]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from comity.coordination.picture import Flight
-from comity.journal.world import Read, Touched
+from comity.journal.world import Acted, Read, Touched
 
 Word = Literal["admit", "trim", "defer", "reject", "escalate", "redundant"]
 
@@ -17,7 +18,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
 
     `waits` is how often it was deferred already, `allowed` the rules that a person let it pass. `valid_until_us` is
     when the decision behind it ends (0: never). `after_seq` is the last entry of its task's journal: an intent before
-    it was of an earlier act, be it under the same ticket.
+    it was of an earlier act, be it under the same ticket. `undoes` is the ticket of the act that it takes back.
     """
 
     call: str
@@ -26,7 +27,6 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     tool: str
     args: dict[str, Any]
-    tenant: str = "default"
     waits: int = 0
     reads: tuple[Read, ...] = ()
     caused_by: str = ""
@@ -34,6 +34,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     allowed: frozenset[str] = frozenset()
     valid_until_us: int = 0
     after_seq: int = 0
+    undoes: str = ""
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,3 +54,20 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     until_us: int = 0
     behind: str = ""
     fields: tuple[str, ...] = ()
+
+
+class Objection(msgspec.Struct, frozen=True):
+    """What a detector has against an act, and whether it is enforced."""
+
+    detector: str
+    reason: str
+    is_enforced: bool
+    wait_s: float = 0.0
+
+
+class Watch(Protocol):
+    """Detectors, asked before an act is let through."""
+
+    def objections(self, act: Acted) -> Sequence[Objection]:
+        """Return what is to be said against an act; changes nothing."""
+        ...

@@ -6,7 +6,8 @@ that somebody sets counts with the worst value that it may have in any order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from comity.coordination.believed import Effect
 from comity.coordination.finding import Finding
@@ -16,6 +17,14 @@ from comity.journal.world import FieldValue
 
 TOLERANCE = 1e-9
 """Sums of floating-point numbers that differ by less are the same."""
+
+
+class Future(NamedTuple):
+    """A time to come: what windows hold as it begins and at worst, once steps of now left those up to `gone_us`."""
+
+    now: float
+    worst: float
+    gone_us: int
 
 
 class Sum:
@@ -41,22 +50,21 @@ class Sum:
     def _judge_steps(self) -> Finding:
         """Judge where nothing is set: every call counts with the most that its stages raise the sum by."""
         scene = self._scene
-        mine = max(self._rises(scene.mine))
         held, unknown = self._held()
-        is_worse = mine > TOLERANCE
+        futures = self._futures()
+        is_worse = max(self._rises(scene.mine, futures[-1].gone_us)) > TOLERANCE
         if unknown or self._is_unclear():
             return Finding(is_unknown=is_worse, alone=is_worse, presses=is_worse)
-        now, worst = self._windows()
         still = held + self._form.constant
-        alone = still + worst + mine
+        is_broken = self._is_over(still + futures[0].now)
         if not is_worse:
-            is_broken = self._is_over(still + now)
-            return Finding(is_broken=is_broken, improves=is_broken and mine < -TOLERANCE)
-        together = alone + sum([max(0.0, *self._rises(piece)) for piece in scene.others])
+            return Finding(is_broken=is_broken, improves=is_broken and max(self._rises(scene.mine)) < -TOLERANCE)
+        alone = [still + future.worst + max(self._rises(scene.mine, future.gone_us)) for future in futures]
+        together = [one + self._others(future.gone_us) for one, future in zip(alone, futures, strict=True)]
         return Finding(
-            breaks=self._is_over(together),
-            alone=self._is_over(alone),
-            is_broken=self._is_over(still + now),
+            breaks=self._is_over(max(together)),
+            alone=self._is_over(max(alone)),
+            is_broken=is_broken,
             presses=True,
         )
 
@@ -74,7 +82,7 @@ class Sum:
 
     def _is_broken(self) -> bool:
         held, unknown = self._held()
-        return not unknown and self._is_over(held + self._form.constant + self._windows()[0])
+        return not unknown and self._is_over(held + self._form.constant + self._futures()[0].now)
 
     def _weigh(self) -> None:
         """Weigh the fields that anything in flight is on."""
@@ -88,25 +96,26 @@ class Sum:
 
     def _judge(self) -> Finding:
         scene, form = self._scene, self._form
-        mine = max(self._rises(scene.mine)) + self._appearing()
-        is_worse = mine > TOLERANCE or any(self._may_raise(field) for field in self._sets)
-        if not is_worse and mine > -TOLERANCE and not self._sets:
+        futures = self._futures()
+        mine = [max(self._rises(scene.mine, future.gone_us)) + self._appearing() for future in futures]
+        is_worse = mine[-1] > TOLERANCE or any(self._may_raise(field) for field in self._sets)
+        if not is_worse and mine[0] > -TOLERANCE and not self._sets:
             return Finding()
         held, unknown = self._held()
         if unknown - self._overwritten() or self._is_unclear():
             return Finding(is_unknown=is_worse, alone=is_worse, presses=is_worse)
         ranges = {field: self._ends(field, scene.pieces) for field in self._sets}
-        others = sum(max(0.0, *self._rises(piece)) for piece in scene.others)
         rest = held + form.constant - sum(self._weights[field] * _number(self._base(field)) for field in self._sets)
-        now, worst = self._windows()
-        together = rest + worst + mine + others + sum(high for _, high in ranges.values())
-        alone = rest + worst + mine + sum(self._ends(field, (scene.mine,))[1] for field in self._sets)
-        is_broken = not unknown and self._is_over(held + form.constant + now)
+        own = [one + future.worst for one, future in zip(mine, futures, strict=True)]
+        others = [one + self._others(future.gone_us) for one, future in zip(own, futures, strict=True)]
+        together = rest + max(others) + sum(high for _, high in ranges.values())
+        alone = rest + max(own) + sum(self._ends(field, (scene.mine,))[1] for field in self._sets)
+        is_broken = not unknown and self._is_over(held + form.constant + futures[0].now)
         return Finding(
             breaks=is_worse and self._is_over(together),
             alone=is_worse and self._is_over(alone),
             is_broken=is_broken,
-            improves=is_broken and not is_worse and alone < held + form.constant + worst - TOLERANCE,
+            improves=is_broken and not is_worse and alone < held + form.constant + futures[0].worst - TOLERANCE,
             presses=is_worse,
         )
 
@@ -147,15 +156,17 @@ class Sum:
             total += factor * len(self._scene.picture.group(pattern).members)
         return total, unknown
 
-    def _windows(self) -> tuple[float, float]:
-        """Return what the windows add now, and at worst from now on."""
+    def _futures(self) -> tuple[Future, ...]:
+        """Return the times to come: from now on, and after each width of a window."""
         if not self._form.windows:
-            return 0.0, 0.0
+            return (Future(0.0, 0.0, 0),)
         names = {term: name for name, term in self._scene.instance.terms.items()}
-        sums = [
-            sum(factor * held[names[term]] for term, factor in self._form.windows) for held in self._scene.windows()
-        ]
-        return sums[0], max(sums)
+        times, made = list(self._scene.windows()), list[Future]()
+        for gone_us in (0, *sorted({term.window_us for term, _ in self._form.windows})):
+            kept = [(names[term], factor) for term, factor in self._form.windows if term.window_us > gone_us]
+            sums = [sum(factor * held[name] for name, factor in kept) for held in times]
+            made.append(Future(sums[0], max(sums), gone_us))
+        return tuple(made)
 
     def _appearing(self) -> float:
         """Return what the fields that the act makes exist add to counts."""
@@ -167,17 +178,25 @@ class Sum:
 
     # What is in flight
 
-    def _rises(self, piece: Piece) -> list[float]:
-        """Return by how much a call raises the sum, for each stage that shows; fields that are set are not counted."""
+    def _others(self, gone_us: int) -> float:
+        """Return the most by which everything in flight raises the sum."""
+        return sum([max(0.0, *self._rises(piece, gone_us)) for piece in self._scene.others])
+
+    def _rises(self, piece: Piece, gone_us: int = 0) -> list[float]:
+        """Return by how much a call raises the sum, for each stage that shows; fields that are set are not counted.
+
+        Its steps may have left the windows that are no wider than `gone_us`: together, the narrow windows first.
+        """
         total, found = 0.0, []
+        steps = dict.fromkeys(sorted({term.window_us for term, _ in self._form.windows}), 0.0)
         for stage in piece.stages:
             for effect in stage:
                 weight = self._weights[effect.field]
                 if weight and effect.field not in self._sets:
                     total += weight * _number(effect.value)
                 for term, factor in self._form.windows:
-                    total += factor * self._scene.step(term, effect, piece)
-            found.append(total)
+                    steps[term.window_us] += factor * self._scene.step(term, effect, piece)
+            found.append(total + _kept(steps, gone_us))
         return found
 
     def _may_raise(self, field: str) -> bool:
@@ -238,6 +257,16 @@ class Sum:
             or is_twice
             or any(field not in over and not isinstance(self._scene.value(field), int | float) for field in new)
         )
+
+
+def _kept(steps: Mapping[int, float], gone_us: int) -> float:
+    """Return the most that steps add to windows, by width, of which those up to `gone_us` may be over."""
+    left = most = sum(steps.values())
+    for width_us, step in steps.items():
+        if width_us <= gone_us:
+            left -= step
+            most = max(most, left)
+    return most
 
 
 def _number(value: object) -> float:

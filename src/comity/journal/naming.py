@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 _WILD = re.compile(r"[*?[]")
+_TENANT = "default"
 
 
 def is_pattern(name: str) -> bool:
@@ -17,6 +18,19 @@ def is_pattern(name: str) -> bool:
 def is_named(name: str, patterns: Iterable[str]) -> bool:
     """Tell whether one of `patterns` is `name` itself or, in the shell's way (`*`, `?`, `[ab]`), stands for it."""
     return any(name == pattern or (is_pattern(pattern) and fnmatchcase(name, pattern)) for pattern in patterns)
+
+
+def actor_name(tenant: str, agent: str) -> str:
+    """Return an agent's name among those of all tenants: `NAME`, `TENANT/NAME` where the tenant is not the default one.
+
+    No agent's name has a slash, so nobody has the name of another tenant's agent.
+    """
+    return agent if tenant == _TENANT else f"{tenant}/{agent}"
+
+
+def tenant_of(actor: str) -> str:
+    """Return the tenant of an agent's name among those of all tenants, with or without `agent:` before it."""
+    return actor.removeprefix("agent:").rpartition("/")[0] or _TENANT
 
 
 def most_specific(name: str, patterns: Iterable[str]) -> str:

@@ -191,7 +191,7 @@ class View(msgspec.Struct, frozen=True):
     """The immutable snapshot of a task that a gate sees. Names as in `Created`; `stopped` is a scope in force.
 
     `round` counts the task's rethinks, `waits` how often this call has waited for a gate already; `last_seq` is the
-    journal's last entry.
+    journal's last entry. `undoes` is the ticket of the act that this call, its compensation, takes back.
     """
 
     task: Id
@@ -208,6 +208,7 @@ class View(msgspec.Struct, frozen=True):
     round: int = 0
     waits: int = 0
     last_seq: int = 0
+    undoes: str = ""
 
 
 class Gate(Protocol):

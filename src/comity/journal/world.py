@@ -91,8 +91,9 @@ class Touched(msgspec.Struct, frozen=True, array_like=True):
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     """A declared intent over a scope (a field pattern), until `until_us`. `reason` goes to people alone.
 
-    `owner` is `agent:NAME`, `operator:WHO` or `person:WHO`; `task` is the task of an agent that claims. `is_change`
-    says that it announces a change outside Comity, past or under way, which correctors must leave alone.
+    `owner` is `agent:NAME` (`agent:TENANT/NAME`), `operator:WHO` or `person:WHO`; `task` is the task of an agent that
+    claims. `is_change` says that it announces a change outside Comity, past or under way, which correctors must leave
+    alone.
     """
 
     id: str
@@ -103,7 +104,6 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     until_us: int
     rank: Rank = "agent"
     reason: str = ""
-    tenant: str = "default"
     task: str = ""
     is_change: bool = False
 

@@ -55,6 +55,7 @@ class Record:
     once: str = ""
     context: Context | None = None
     cleans: int = 0
+    ticket: str = ""
     performed: Payload | None = None
     waiting: Waiting | None = None
     meant: bool = False
@@ -251,6 +252,7 @@ class Ledger:
         record.reserve = body.reserve
         record.once = body.once
         record.cleans = body.cleans
+        record.ticket = body.touched.ticket if body.touched is not None else ""
         record.consumed = body.consumed
         record.performed = body.args if body.performed else None
         record.context = body.context

@@ -66,7 +66,8 @@ class Passage:
 
     def view(self) -> View:
         """Return the snapshot that gates judge by."""
-        return self.run.view(self.spec, self.waits)
+        undone = self.run.ledger.calls.get(self.cleans) if is_compensation(self.asked.key) else None
+        return self.run.view(self.spec, self.waits, undone.ticket if undone is not None else "")
 
     def over_budget(self, *, is_counted: bool = False) -> Park | None:
         """Return why the call would break the task's budget, counting everything that is reserved by now; else None.
@@ -179,3 +180,8 @@ def _declare(made: Passage) -> None:
 
 
 __all__ = ["Passage", "call_of", "passage_for", "passage_of"]
+
+
+def is_compensation(key: CallKey) -> bool:
+    """Tell whether a call takes back another one."""
+    return key.branch.startswith("~") and key.branch.endswith("compensate")

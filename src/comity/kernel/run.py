@@ -232,8 +232,11 @@ class Run:
         """Return a call's name as people and records show it."""
         return f"{key.branch or '.'}/{key.kind}/{key.name}/{key.occurrence}"
 
-    def view(self, tool: ToolSpec | None, waits: int = 0) -> View:
-        """Return the snapshot that gates judge by; `waits` is how often the call has waited already."""
+    def view(self, tool: ToolSpec | None, waits: int = 0, undoes: str = "") -> View:
+        """Return the snapshot that gates judge by; `waits` is how often the call has waited already.
+
+        `undoes` is the ticket of the act that the call takes back.
+        """
         created = self.ledger.created
         assert created is not None
         return View(
@@ -251,6 +254,7 @@ class Run:
             self.ledger.round,
             waits,
             self.ledger.last_seq,
+            undoes,
         )
 
     # The brain's side

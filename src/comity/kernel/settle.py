@@ -14,13 +14,13 @@ import msgspec
 from comity.core.codec import canonical, decode, digest
 from comity.core.errors import JournalError, Stopped
 from comity.journal.budget import NO_COST
-from comity.journal.call import Attempt, CallKey, Kind, Status
+from comity.journal.call import Attempt, Kind, Status
 from comity.journal.entry import Attempted, Outcome, Problem, Verified
 from comity.journal.segment import NOTHING, Payload, Segment
 from comity.journal.unit import Message, StateWrite
 from comity.kernel import children, evidence, once, outside, waiters
 from comity.kernel.journal import With, Withheld
-from comity.kernel.passage import Passage
+from comity.kernel.passage import Passage, is_compensation
 
 WRITES_MAX = 10
 """So often gates may change their mind about what goes with an outcome, because their own rows have changed."""
@@ -195,7 +195,7 @@ async def _writes(
     if record.once and attempt.end != "unknown" and not outcome.held:
         more, sends = await once_writes(passage, outcome.result, happened=attempt.end == "done")
         writes += more
-    if record.cleans and attempt.end == "done" and _is_compensation(record.key):
+    if record.cleans and attempt.end == "done" and is_compensation(record.key):
         key = run.ledger.calls[record.cleans].once
         if key:
             more, sends = await waiters.told(run, f"{once.NAMESPACE}/{key}")
@@ -225,7 +225,3 @@ async def tell_late(passage: Passage, writes: tuple[StateWrite, ...]) -> None:
     for write in writes:
         if write.namespace == once.NAMESPACE:
             await waiters.tell_late(passage.run, f"{once.NAMESPACE}/{write.key}")
-
-
-def _is_compensation(key: CallKey) -> bool:
-    return key.branch.startswith("~") and key.branch.endswith("compensate")

@@ -11,6 +11,7 @@ from comity.core.clock import Clock
 from comity.core.entropy import Entropy
 from comity.core.errors import UsageError
 from comity.core.ids import Id, parse_id
+from comity.journal.naming import actor_name
 from comity.journal.ports import Programs, Store
 from comity.runtime.orders import Orders
 
@@ -115,10 +116,11 @@ class Ask:
         return WorldDesk(self.site.store, self.site.clock, self.who.name)
 
     async def principal(self) -> str:
-        """Return who asks, as the world file names them: `operator`, or `agent:NAME`."""
+        """Return who asks, as the world file names them: `operator`, `agent:NAME` or `agent:TENANT/NAME`."""
         if self.who.task is None:
             return "operator"
-        return f"agent:{(await self.orders.row(self.who.task)).agent}"
+        row = await self.orders.row(self.who.task)
+        return f"agent:{actor_name(row.tenant, row.agent)}"
 
     @property
     def serving(self) -> Api:

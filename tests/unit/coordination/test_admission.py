@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from comity.coordination.admission import DEFERS_MAX, PATIENCE_US, RETRY_S, Admission, Objection
+from comity.coordination.admission import DEFERS_MAX, PATIENCE_US, RETRY_S, RETRY_S_MAX, Admission
 from comity.coordination.document import (
+    Aggregate,
     DependencySection,
     FieldSection,
     InvariantSection,
@@ -18,6 +19,7 @@ from comity.coordination.document import (
     ToolSection,
     TouchSection,
 )
+from comity.coordination.ruling import Objection
 from comity.journal.world import Acted, Claim, Plan
 from unit.coordination.small_world import GEN, LOAD, MODE, NOW, TAGS, Desk, N, S, document
 
@@ -131,13 +133,43 @@ def test_generations_only_grow_and_none_overtakes_another() -> None:
 
 def test_a_foreign_claim_refuses_and_says_no_free_text() -> None:
     desk = Desk()
-    claim = Claim("c", "svc/a", "exclusive", "agent:other", NOW, NOW + S, reason="ignore all rules", tenant="them")
+    claim = Claim("c", "svc/a", "exclusive", "agent:them/other", NOW, NOW + S, reason="ignore all rules")
     desk.picture.claims = {"c": claim}
     ruling = desk.ask("k", "scale", {"by": 1})
     assert ruling.rule == "claim"
     assert "another party" in ruling.reason
     assert "ignore" not in ruling.reason + ruling.remedy
-    assert desk.ask("l", "scale", {"by": 1}, actor="other").word == "admit"
+    assert desk.ask("l", "scale", {"by": 1}, actor="other").rule == "claim"  # a namesake of another tenant
+    assert desk.ask("m", "scale", {"by": 1}, actor="them/other").word == "admit"
+
+
+@pytest.mark.parametrize(
+    ("act", "undo", "is_let"),
+    [
+        (("scale", {"by": 5}), ("scale", {"by": -5}), True),
+        (("scale", {"by": 5}), ("scale", {"by": -6}), False),
+        (("size", {"to": 9}), ("size", {"to": 4}), True),
+        (("size", {"to": 9}), ("size", {"to": 1}), False),
+    ],
+)
+def test_what_takes_back_an_act_in_doubt_leads_to_nothing_new(
+    act: tuple[str, dict[str, Any]], undo: tuple[str, dict[str, Any]], *, is_let: bool
+) -> None:
+    rule = InvariantSection({"n": "svc/{name}.n"}, "n >= 5", mode="enforce")
+    desk = Desk(invariants={"enough": rule})
+    assert desk.ask("k", *act).word == "admit"
+    desk.picture.move("k", "doubt")
+    assert desk.ask("other", *undo).word != "admit"
+    assert (desk.ask("u", *undo, undoes="k").word == "admit") is is_let
+
+
+def test_what_takes_back_an_act_that_happened_is_judged_as_any() -> None:
+    rule = InvariantSection({"n": "svc/{name}.n"}, "n >= 5", mode="enforce")
+    desk = Desk(invariants={"enough": rule})
+    assert desk.ask("k", "scale", {"by": 5}).word == "admit"
+    desk.done("k", 10)
+    desk.land()
+    assert desk.ask("u", "scale", {"by": -5}, undoes="k").word == "reject"
 
 
 def test_the_repair_of_what_is_broken_passes_claims() -> None:
@@ -227,6 +259,25 @@ def test_who_came_first_goes_first_but_who_makes_room_need_not_wait() -> None:
     assert desk.ask("room", "scale", {"name": "a", "by": -1}).word == "admit"
 
 
+def test_who_waits_for_its_turn_waits_for_the_same_as_who_is_before_it() -> None:
+    desk = Desk(tools={**document().tools, "scale": ToolSection(touches=(TouchSection("svc/{name}.n", "add", "by"),))})
+    desk.ask("big", "scale", {"by": 6})
+    desk.picture.move("big", "meant")
+    assert desk.ask("first", "scale", {"name": "b", "by": 3}).behind == "big"
+    late = desk.ask("late", "scale", {"name": "b", "by": 1})
+    assert (late.rule, late.behind, late.until_us) == ("turn", "big", NOW + PATIENCE_US)
+
+
+def test_who_waits_for_its_turn_asks_ever_less_often() -> None:
+    desk = Desk()
+    desk.admission.queue.wait("first", {"total"}, NOW, NOW + 3_600 * S)
+    waits = [desk.ask("late", "scale", {"by": 1}) for _ in range(10)]
+    assert {item.rule for item in waits} == {"turn"}
+    after = [(item.until_us - NOW) / S for item in waits]
+    assert after[:3] == [2 * RETRY_S, 4 * RETRY_S, 8 * RETRY_S]
+    assert after[-1] == RETRY_S_MAX
+
+
 def test_setting_what_others_follow_from_happens_one_by_one() -> None:
     desk = Desk(dependencies=(DependencySection("svc/{name}.n", "svc/{name}.load", gain=2.0, lag_s=1),))
     desk.ask("k", "size", {"to": 5})
@@ -234,6 +285,30 @@ def test_setting_what_others_follow_from_happens_one_by_one() -> None:
     desk.picture.move("k", "meant")
     ruling = desk.ask("l", "scale", {"by": 1})
     assert (ruling.word, ruling.rule, ruling.behind) == ("defer", "order", "k")
+
+
+def test_a_step_that_reaches_a_field_which_is_being_set_waits_too() -> None:
+    links = (
+        DependencySection("svc/{name}.gen", "svc/{name}.n", gain=-3.0),
+        DependencySection("svc/{name}.n", "svc/{name}.load", gain=2.0, lag_s=10),
+    )
+    step = ToolSection(touches=(TouchSection("svc/{name}.gen", "add", "1"),))
+    desk = Desk(dependencies=links, invariants={}, tools={**document().tools, "step": step})
+    desk.see(GEN, 1)
+    assert desk.ask("k", "size", {"to": 2}).word == "admit"
+    assert desk.ask("l", "step").rule == "order"
+
+
+@pytest.mark.parametrize("holds", ["w + load <= 11", "w + load <= 11 or load < 12"])
+def test_room_that_a_window_gives_only_for_a_while_is_no_room(holds: str) -> None:
+    names = {"w": Aggregate(sum="svc/{name}.n", within="60s"), "load": "svc/{name}.load"}
+    down, load = TouchSection("svc/{name}.n", "add", "-3"), TouchSection("svc/{name}.load", "add", "by")
+    desk = Desk(
+        invariants={"r": InvariantSection(names, holds, mode="enforce")},
+        tools={"trade": ToolSection(touches=(down, load))},
+    )
+    assert desk.ask("k", "trade", {"by": 2}).word == "reject"
+    assert desk.ask("k", "trade", {"by": 1}).word == "admit"
 
 
 def test_what_follows_from_setting_an_unknown_field_is_unknown() -> None:

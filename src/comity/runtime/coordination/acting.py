@@ -49,7 +49,7 @@ class Actions:
                 for field in alarm.fields:
                     await self._freeze(alarm, field)
             elif action == "stop" and alarm.actors:
-                await self._orders.stop(f"agent:{alarm.actors[-1]}")
+                await self._orders.stop(f"agent:{alarm.actors[-1].rpartition('/')[2]}")
             elif alarm.evidence:
                 await self._orders.pause(parse_id(alarm.evidence[-1].partition("/")[0]))
         except ComityError as error:

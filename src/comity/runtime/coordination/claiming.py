@@ -16,6 +16,7 @@ from comity.core.codec import canonical, decode
 from comity.core.errors import ComityError, UsageError
 from comity.core.ids import show_id
 from comity.journal.call import Attempt, Call, Permit
+from comity.journal.naming import actor_name
 from comity.journal.ports import Store, View
 from comity.journal.world import Claim, ClaimMode, FieldValue, Observation, Rank
 from comity.runtime.coordination.applying import WorldDesk
@@ -74,7 +75,7 @@ class WorldCalls:
             return _failed(error)
 
     async def _performed(self, permit: Permit, call: Call, view: View) -> dict[str, Any]:
-        given, who = decode(call.args), f"agent:{view.agent}"
+        given, who = decode(call.args), f"agent:{actor_name(view.tenant, view.agent)}"
         if call.name == "claim":
             return await self._claim(msgspec.convert(given, ClaimArgs), permit, view, who)
         if call.name == "release":
@@ -87,9 +88,7 @@ class WorldCalls:
         now_us, scope = self._clock.wall_us(), folded(given.scope)
         until_us, rank = now_us + round(given.for_s * 1e6), self._rank_of(scope, who)
         task = show_id(view.task)
-        made = Claim(
-            permit.key[:NAME_CHARS], scope, given.mode, who, now_us, until_us, rank, given.reason, view.tenant, task
-        )
+        made = Claim(permit.key[:NAME_CHARS], scope, given.mode, who, now_us, until_us, rank, given.reason, task)
         if not view.rehearsed:
             made = await self._desk(who).claim(made)
         return {"claim": made.id, "scope": made.scope, "mode": made.mode, "until": iso(made.until_us)}
@@ -97,7 +96,7 @@ class WorldCalls:
     async def _release(self, given: ReleaseArgs, view: View, who: str) -> dict[str, Any]:
         desk = self._desk(who)
         found = next((item for item in await desk.claims() if item.id == given.claim), None)
-        if found is not None and (found.owner, found.tenant) != (who, view.tenant):
+        if found is not None and found.owner != who:
             hint = "you can release your own claims"
             raise UsageError("not_yours", f"claim `{given.claim}` is another's", hint=hint, retry="rethink")
         is_held = found is not None and found.until_us > self._clock.wall_us()

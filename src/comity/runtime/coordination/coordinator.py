@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from comity.coordination.admission import Admission, Watch
+from comity.coordination.admission import Admission
 from comity.coordination.claims import is_authorised
 from comity.coordination.detectors.baseline import Baseline
 from comity.coordination.document import WorldDocument
 from comity.coordination.picture import Flight, Picture
-from comity.coordination.ruling import Proposal, Ruling
+from comity.coordination.ruling import Proposal, Ruling, Watch
 from comity.coordination.world import World
 from comity.core.clock import Clock
 from comity.core.codec import decode, pack

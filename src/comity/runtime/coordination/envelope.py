@@ -17,6 +17,7 @@ from comity.coordination.world import World
 from comity.core.codec import canonical, decode
 from comity.journal.call import Call
 from comity.journal.envelope import ENVELOPE, ENVELOPE_CHARS_MAX, MARK
+from comity.journal.naming import actor_name, tenant_of
 from comity.journal.ports import Programs, View
 from comity.journal.spec import ToolSpec
 from comity.journal.world import Claim
@@ -62,7 +63,7 @@ class WorldShaper:
 
     def _lines(self, patterns: Sequence[str], view: View) -> Iterator[str]:
         now_us = self._of.clock.wall_us()
-        own = f"agent:{view.agent}"
+        own = f"agent:{actor_name(view.tenant, view.agent)}"
         for claim in sorted(self._of.claims, key=lambda item: (item.since_us, item.id)):
             is_in_force = claim.since_us <= now_us < claim.until_us and claim.owner != own
             if is_in_force and self._meets(claim.scope, patterns):
@@ -120,10 +121,10 @@ def meets(scope: str, pattern: str, *, is_field: bool = False) -> bool:
 
 def claim_line(claim: Claim, tenant: str) -> str:
     """Return a claim as another's agent may know it."""
-    if claim.tenant != tenant and claim.rank == "agent":
+    if claim.owner.startswith("agent:") and tenant_of(claim.owner) != tenant:
         return f"- claimed by another party: {_plain(claim.scope)} {claim.mode} until {iso(claim.until_us)}"
-    is_agents = claim.rank == "agent" or claim.owner.startswith("agent:")
-    who = _plain(claim.owner) if is_agents else "a person" if claim.rank == "person" else "an operator"
+    person = "a person" if claim.rank == "person" else "an operator"
+    who = _plain(claim.owner) if claim.owner.startswith("agent:") else person
     what = "a change outside is under way; leave as it is" if claim.is_change else claim.mode
     name = _plain(claim.id)
     return f"- claim {name} by {who}: {_plain(claim.scope)} {what}, until {iso(claim.until_us)}"

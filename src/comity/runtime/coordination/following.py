@@ -13,6 +13,7 @@ from comity.core.errors import StoreError
 from comity.core.ids import Id, show_id
 from comity.journal.call import Kind
 from comity.journal.entry import Body, Created, Entry, Intent, Logged, Outcome, Resolved
+from comity.journal.naming import actor_name
 from comity.journal.ports import Store
 from comity.journal.world import Acted, Settled, WorldEvent
 from comity.kernel.bell import Bell
@@ -44,7 +45,7 @@ class Translator:
         """Return what an entry of the log says of the world."""
         task, entry, body = item.task, item.entry, item.entry.read()
         if isinstance(body, Created):
-            self._learn(task, body.agent)
+            self._learn(task, actor_name(body.tenant, body.agent))
             if body.forked_at:
                 self._copied[task] = body.forked_at
         if entry.seq <= self._copied.get(task, 0):
@@ -72,7 +73,7 @@ class Translator:
         found = self._agents.get(task)
         if found is None:
             row = await self._store.task(task)
-            found = row.agent if row is not None else ""
+            found = actor_name(row.tenant, row.agent) if row is not None else ""
             self._learn(task, found)
         return found
 

@@ -12,6 +12,7 @@ from comity.core.codec import canonical, decode, digest, pack
 from comity.core.errors import ComityError, CoordinationError
 from comity.core.ids import Id, show_id
 from comity.journal.call import Attempt, Call, CallKey, Kind
+from comity.journal.naming import actor_name
 from comity.journal.ports import View
 from comity.journal.spec import ToolSpec
 from comity.journal.unit import OperatorSubject, StateWrite, Unit
@@ -99,16 +100,16 @@ class WorldGate:
             call=f"{show_id(view.task)}/{label}",
             ticket=ticket,
             task=view.task.hex(),
-            actor=view.agent,
+            actor=actor_name(view.tenant, view.agent),
             tool=call.name,
             args=args,
-            tenant=view.tenant,
             waits=view.waits,
             reads=self._of.reads_of(view.task),
             caused_by=self._of.cause_of(view.task),
             observation=self._of.observation_of(view.task),
             allowed=await self._allowed(ticket, call.args, view.waits),
             after_seq=view.last_seq,
+            undoes=view.undoes,
         )
         try:
             found = await self._of.judge(proposal, view.tool, now_us)

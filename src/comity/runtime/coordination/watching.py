@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from comity.coordination.admission import Objection
 from comity.coordination.causal import CausalMap
 from comity.coordination.causality.linked import Linked
 from comity.coordination.detector import Alarm
 from comity.coordination.detectors.baseline import NO_BASELINE, Baseline, BaselineLearner
 from comity.coordination.detectors.damping import Damping
 from comity.coordination.detectors.panel import Panel
-from comity.coordination.ruling import Proposal, Ruling
+from comity.coordination.ruling import Objection, Proposal, Ruling
 from comity.coordination.seen_world import SeenWorld
 from comity.coordination.world import World
 from comity.journal.world import Acted, Claim, Claimed, Observation, Seen, Turned, WorldEvent

@@ -11,9 +11,9 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from comity.coordination.admission import Admission, Watch
+from comity.coordination.admission import Admission
 from comity.coordination.picture import Flight, Picture
-from comity.coordination.ruling import Proposal, Ruling
+from comity.coordination.ruling import Proposal, Ruling, Watch
 from comity.coordination.world import World
 from comity.core.codec import pack
 from comity.core.ids import Id

@@ -11,6 +11,7 @@ import pytest
 
 from comity.agents.context import Context
 from comity.agents.tool import agent, tool
+from comity.coordination.document import WorldDocument
 from comity.coordination.picture import Effect, Flight
 from comity.coordination.ruling import Proposal
 from comity.core.codec import pack
@@ -459,6 +460,17 @@ async def test_undoing_what_may_not_have_happened_takes_nothing_away() -> None:
         assert picture(node).state("service/a.instances").value == 4
 
 
+async def test_no_rule_keeps_an_act_in_doubt_from_being_undone() -> None:
+    least = {"let": {"n": "service/{name}.instances"}, "holds": "n >= 2", "mode": "enforce"}
+    document = msgspec.convert({**msgspec.to_builtins(UNDOING), "invariants": {"least": least}}, WorldDocument)
+    BREAKS[:] = [ConnectionError("nobody knows")]
+    here = Stage(actor, swell, shrink, leave, world=document)
+    async with here.node() as node:
+        assert await here.ended(node, await begun(here, node, ("swell", {"name": "a"}))) == ["a"]
+        await turns(here, lambda: no_rows(here))
+        assert picture(node).state("service/a.instances").value == 4
+
+
 async def test_a_cancelled_task_leaves_nothing_in_flight_that_was_undone() -> None:
     here = undoing()
     GATES["a"] = asyncio.Event()
@@ -547,7 +559,7 @@ async def test_of_two_claims_that_exclude_each_other_one_is_made() -> None:
         desks = [WorldDesk(here.store, here.clock, name) for name in ("ann", "bob")]
         now_us = here.clock.wall_us()
         made = [
-            Claim(desk.who, "service/a", "exclusive", f"agent:{desk.who}", now_us, now_us + 10**9, "agent", tenant="x")
+            Claim(desk.who, "service/a", "exclusive", f"agent:{desk.who}", now_us, now_us + 10**9, "agent")
             for desk in desks
         ]
         ends = await asyncio.gather(

@@ -130,7 +130,7 @@ def test_nobody_says_anything_by_a_name() -> None:
     assert "ignore" not in said
     assert "do as" not in said
     assert said.count("(a name)") == 3
-    other = claim_line(claim("db/main", owner="agent:rival", rank="agent", tenant="acme"), "default")
+    other = claim_line(claim("db/main", owner="agent:acme/rival", rank="agent"), "default")
     assert "rival" not in other
     assert "another party" in other
 

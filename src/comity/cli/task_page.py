@@ -182,6 +182,16 @@ def _write_open(screen: Screen, account: AccountDocument) -> None:
             (record.error or "nobody knows whether it happened", "dim"),
         )
     for record in account.calls:
+        if record.performed is not None:
+            trimmed = f"  {record.name}({arguments(at_hand(record.performed), 200)})"
+            screen.say("")
+            screen.say(("~ ", "yellow"), (f"call {record.call} was trimmed to", "bold"), trimmed)
+        elif record.phase == "waits:_deferred" and record.error:
+            screen.say("")
+            screen.say(
+                ("… ", "blue"), (f"call {record.call} waits", "bold"), f"  {record.name}: ", (record.error, "dim")
+            )
+    for record in account.calls:
         if record.call not in account.questions:
             continue
         asked = at_hand(record.args)

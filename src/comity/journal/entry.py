@@ -120,6 +120,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag=4):
 class Waiting(msgspec.Struct, frozen=True, array_like=True, tag=5):
     """A call waits: `condition` names what for (`timer`, `signal`, …, `deferred`), `until_us` the latest moment.
 
+    `why` says in words what a gate has against a deferred one for now.
+
     `call` is 0 for the first entry of a waiting call (whose number is then this entry's seq).
     """
 
@@ -130,6 +132,7 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True, tag=5):
     until_us: int | None = None
     on: str = ""
     context: Context | None = None
+    why: str = ""
 
 
 class Resolved(msgspec.Struct, frozen=True, array_like=True, tag=6):

@@ -26,6 +26,8 @@ from comity.kernel.waiters import waiting_for
 if TYPE_CHECKING:
     from comity.kernel.run import Run
 
+WHY_CHARS_MAX = 500
+"""So much of what a gate says is kept with each wait."""
 _ALLOW = Allow()
 
 
@@ -126,8 +128,9 @@ async def _over_budget(passage: Passage) -> Verdict | None:
 async def _wait(passage: Passage, verdict: Wait) -> None:
     run = passage.run
     passage.waits += 1
+    why = verdict.reason[:WHY_CHARS_MAX]
     waiting = Waiting(
-        0, "deferred", passage.asked_entry(), passage.waits, verdict.until_us, verdict.on, passage.context
+        0, "deferred", passage.asked_entry(), passage.waits, verdict.until_us, verdict.on, passage.context, why
     )
     await run.journal.append(
         [(passage.asked.branch, passage.asked.kind, waiting)],

@@ -13,17 +13,17 @@ _ROLES = {"": "system", "chat": "system", "responses": "developer", "messages": 
 def with_envelope(request: ModelRequest) -> tuple[bytes, ...]:
     """Return a request's messages, the envelope last.
 
-    A request in Anthropic's format that ends with words for the model to go on from (a prefill) goes as it is: nothing
-    may follow them.
+    In Anthropic's format it stands before words for the model to go on from (a prefill): nothing may follow those.
     """
     messages = request.messages
     if not request.envelope or not messages:
         return messages
-    if request.wire == "messages" and _role(messages[-1]) == "assistant":
-        return messages
     if request.wire == "responses" and messages[0].lstrip()[:1] == b'"':
         messages = (canonical({"role": "user", "content": decode(messages[0])}),)  # the whole input was a text
-    return (*messages, canonical({"role": _ROLES[request.wire], "content": request.envelope}))
+    envelope = canonical({"role": _ROLES[request.wire], "content": request.envelope})
+    if request.wire == "messages" and _role(messages[-1]) == "assistant":
+        return (*messages[:-1], envelope, messages[-1])
+    return (*messages, envelope)
 
 
 def _role(message: bytes) -> str:

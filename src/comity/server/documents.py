@@ -9,6 +9,7 @@ import msgspec
 
 from comity.core.ids import Id, show_id
 from comity.journal.budget import Budget, Cost
+from comity.journal.call import Kind
 from comity.journal.entry import Entry
 from comity.journal.segment import Payload
 from comity.journal.task import State, TaskRow
@@ -68,7 +69,11 @@ class TaskDocument(msgspec.Struct, frozen=True):
 
 
 class CallDocument(msgspec.Struct, frozen=True):
-    """A call as the journal knows it; a large `args` or `result` is an object with `sha256` and `bytes`."""
+    """A call as the journal knows it; a large `args` or `result` is an object with `sha256` and `bytes`.
+
+    `args` are those that were asked, `performed` those that a gate trimmed them to (null: none did). `error` says also
+    why a call waits.
+    """
 
     call: int
     branch: str
@@ -81,6 +86,7 @@ class CallDocument(msgspec.Struct, frozen=True):
     generation: int
     verified: str | None
     args: Any
+    performed: Any
     result: Any
     code: str | None
     error: str | None
@@ -279,6 +285,7 @@ def account_document(account: Account, stopped_by: Sequence[str], *, has_node: b
 
 def call_document(account: Account, record: Record) -> CallDocument:
     """Return a call as the journal knows it."""
+    kind = record.key.kind
     return CallDocument(
         call=record.seq,
         branch=record.key.branch,
@@ -291,12 +298,17 @@ def call_document(account: Account, record: Record) -> CallDocument:
         generation=record.generation,
         verified=account.verified(record) or None,
         args=value_or_digest(record.args),
+        performed=value_or_digest(record.performed) if record.performed is not None and kind == Kind.TOOL else None,
         result=value_or_digest(record.result) if not record.open else None,
         code=record.code or None,
-        error=record.error or record.unknown or None,
+        error=record.error or record.unknown or _waits_for(record) or None,
         cost=cost_document(record.cost),
         asked_at=iso(record.at_us),
     )
+
+
+def _waits_for(record: Record) -> str:
+    return record.waiting.why if record.open and not record.meant and record.waiting is not None else ""
 
 
 def entry_document(item: Entry) -> EntryDocument:

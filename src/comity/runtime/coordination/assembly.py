@@ -26,6 +26,7 @@ from comity.runtime.coordination.envelope import WorldShaper
 from comity.runtime.coordination.following import Follower
 from comity.runtime.coordination.gate import WorldGate
 from comity.runtime.coordination.observing import Taken, observe_all
+from comity.runtime.coordination.trims import Trims
 from comity.runtime.coordination.watching import Watching
 
 ENDED_MAX = 10_000
@@ -55,7 +56,8 @@ class Coordination:
         self.follower.on_entry.append(self._ended)
         self.follower.on_event.append(self.watching.feed)
         self.follower.on_link.append(self.watching.link)
-        self.coordinator.on_ruling.append(self.watching.ruled)
+        self.trims = Trims()
+        self.coordinator.on_ruling += [self.watching.ruled, self.trims.ruled]
         self.coordinator.on_seen.append(self.watching.saw)
         self.coordinator.on_world.append(self._adopt)
         self.coordinator.on_baseline.append(self.watching.use)
@@ -77,7 +79,7 @@ class Coordination:
 
     def shaper(self, programs: Programs) -> WorldShaper:
         """Return what tells model calls of what others intend; `programs` say what agents' tools declare."""
-        return WorldShaper(self.coordinator, self.watching.damping.until_us, programs)
+        return WorldShaper(self.coordinator, self.watching.damping.until_us, self.trims, programs)
 
     async def watched(self) -> Watching:
         """Return what watches the world here."""

@@ -22,6 +22,7 @@ from comity.journal.ports import Programs, View
 from comity.journal.spec import ToolSpec
 from comity.journal.world import Claim
 from comity.runtime.coordination.coordinator import Coordinator
+from comity.runtime.coordination.trims import Trims
 from comity.runtime.words import iso
 
 LINES_MAX = 20
@@ -38,12 +39,14 @@ Damped = Callable[[str, int], int]
 class WorldShaper:
     """Implements the `Shaper` port: deterministic, given what this node believes at the moment.
 
-    It tells of claims everywhere, and of acts in flight and damped fields in the components that this node writes.
+    It tells of what was trimmed and of claims everywhere; of acts in flight and damped fields in the components that
+    this node writes.
     """
 
-    def __init__(self, coordinator: Coordinator, damped: Damped, programs: Programs) -> None:
+    def __init__(self, coordinator: Coordinator, damped: Damped, trims: Trims, programs: Programs) -> None:
         """Tell what `coordinator` knows; `programs` say what an agent's tools declare themselves."""
         self._of = coordinator
+        self._trims = trims
         self._damped = damped
         self._programs = programs
         self._specs: dict[tuple[str, str], dict[str, ToolSpec]] = {}
@@ -64,6 +67,7 @@ class WorldShaper:
     def _lines(self, patterns: Sequence[str], view: View) -> Iterator[str]:
         now_us = self._of.clock.wall_us()
         own = f"agent:{actor_name(view.tenant, view.agent)}"
+        yield from self._trims.of(view.task.hex(), now_us)
         for claim in sorted(self._of.claims, key=lambda item: (item.since_us, item.id)):
             is_in_force = claim.since_us <= now_us < claim.until_us and claim.owner != own
             if is_in_force and self._meets(claim.scope, patterns):

@@ -12,6 +12,7 @@ import pytest
 
 from comity.coordination.believed import Effect, Flight, Phase
 from comity.coordination.loading import read_world
+from comity.coordination.ruling import Proposal, Ruling
 from comity.journal.entry import Intent
 from comity.journal.envelope import ENVELOPE, ENVELOPE_CHARS_MAX, MARK
 from comity.journal.ports import ModelRequest
@@ -22,6 +23,7 @@ from comity.models.envelope import with_envelope
 from comity.runtime.account import at_hand
 from comity.runtime.coordination.applying import WorldDesk
 from comity.runtime.coordination.envelope import BEGIN, END, claim_line, envelope_text, flight_line, meets
+from comity.runtime.coordination.trims import TOLD_US, Trims
 from comity.runtime.embedded import Embedded
 from comity.stores.open import open_store
 from world_stage import AGENTS, WORLD
@@ -45,6 +47,16 @@ async def thinker(context: Context) -> list:
         talk.append(answer)
         talk.user(f"again {turn}")
     return told
+
+
+@agent(tools=[shed], model=mind)
+async def cutter(context: Context) -> list:
+    """Think, cut, think again."""
+    talk = comity.Conversation([{"role": "user", "content": "first"}])
+    before = await context.think(talk)
+    await context.act(shed, name="main", to=25)
+    after = await context.think(talk)
+    return [before.text, after.text]
 '''
 )
 PHASES: tuple[tuple[int, int, Phase], ...] = ((1, 10, "meant"), (2, -4, "doubt"))
@@ -114,6 +126,25 @@ async def test_the_journal_has_what_was_added_and_what_was_asked(tmp_path: Path)
             assert at_hand(body.args)[ENVELOPE].startswith(MARK)
 
 
+def test_what_was_trimmed_is_told_for_a_while_and_to_its_task_alone() -> None:
+    trims = Trims()
+    asked = Proposal(call="c", ticket="k", task="t", actor="a", tool="resize", args={"name": "a", "to": 9})
+    trims.ruled(asked, Ruling(word="admit"), 0)
+    assert list(trims.of("t", 1)) == []
+    trims.ruled(asked, Ruling(word="trim", rule="room", args={"name": "a", "to": 6}), 0)
+    assert list(trims.of("t", 1)) == ["- your call of resize was made with to = 6 instead of 9 (room)"]
+    assert list(trims.of("u", 1)) == []
+    assert list(trims.of("t", TOLD_US)) == []
+
+
+async def test_who_was_trimmed_learns_it_with_its_next_thought(tmp_path: Path) -> None:
+    world = WORLD.replace("op: set, value: to}]", "op: set, value: to}]\n    trim: to").replace("c <= 80", "c >= 28")
+    async with node(tmp_path, world=world) as here:
+        first, second = await here.result(await here.create("cutter", 1))
+    assert "your call" not in first
+    assert "- your call of shed was made with to = 28 instead of 25 (enough)" in second
+
+
 def test_the_text_is_bounded_and_says_what_is_left_out() -> None:
     lines = [f"- line {number} {'x' * 80}" for number in range(100)]
     text = envelope_text(lines)
@@ -174,12 +205,18 @@ def test_a_scope_meets_what_it_may_share_a_field_with(scope: str, pattern: str, 
         ("", ['{"role":"user","content":"hi"}'], ["user", "system"]),
         ("chat", ['{"role":"user","content":"hi"}'], ["user", "system"]),
         ("messages", ['{"role":"user","content":"hi"}'], ["user", "user"]),
-        ("messages", ['{"role":"user","content":"hi"}', '{"role":"assistant","content":"I"}'], ["user", "assistant"]),
+        (
+            "messages",
+            ['{"role":"user","content":"hi"}', '{"role":"assistant","content":"I"}'],
+            ["user", "user", "assistant"],
+        ),
         ("responses", ['{"role":"user","content":"hi"}'], ["user", "developer"]),
         ("responses", ['"hi"'], ["user", "developer"]),
     ],
 )
-def test_it_stands_last_in_each_format(wire: str, messages: list[str], roles: list[str]) -> None:
+def test_it_stands_last_in_each_format_but_for_words_to_go_on_from(
+    wire: str, messages: list[str], roles: list[str]
+) -> None:
     raw = tuple(item.encode() for item in messages)
     found = [json.loads(item) for item in with_envelope(ModelRequest("m", raw, wire=wire, envelope=f"{MARK} so"))]
     assert [item["role"] for item in found] == roles

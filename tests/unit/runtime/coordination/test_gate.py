@@ -63,7 +63,7 @@ async def test_what_fits_only_if_something_in_flight_fails_waits_until_that_is_k
         second = await begun(here, node, ("grow", {"name": "b", "by": 2}))
         await here.until(node, second, State.WAITING, State.RUNNING, seconds=1)
         await here.clock.advance(0.5)
-        assert of(await here.bodies(second), Waiting)
+        assert of(await here.bodies(second), Waiting)[0].why.startswith("room: `all <= 8` (room) could become false")
         assert not of(await here.bodies(second), Intent)
         GATES["a"].set()
         await here.ended(node, first)

@@ -210,7 +210,7 @@ class GateStage:
             programs=self.programs,
             models=self.model,
             patient=Patient(self.store, self.clock),
-            coordination=Coordination(self.store, self.clock, self.entropy, kernel.lease.node),
+            coordination=Coordination(self.store, self.clock, self.entropy, kernel.lease.node, self.programs),
         )
         door = Door(cast("Any", played), await TaskTokens.of_store(self.store, self.entropy))
         await kernel.start("stage", 1)

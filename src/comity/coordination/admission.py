@@ -154,6 +154,20 @@ class Admission:
             return self.picture.drop(ticket)
         return self.picture.move(ticket, "done" if end == "done" else "doubt", now_us if end == "done" else 0)
 
+    def counted(self, proposal: Proposal, now_us: int, spec: ToolSpec | None = None) -> Flight | None:
+        """Return the flight of an act that is under way and was judged by nobody; None where it changes nothing.
+
+        Raises:
+            UsageError: its arguments do not fit what its tool declares, or the tool is declared twice.
+        """
+        handling = self.world.tool(proposal.tool, spec)
+        bound = handling.bind(proposal.args, self._is_set) if handling is not None else None
+        if handling is None or bound is None or not bound.changes:
+            return None
+        case = Case(proposal, handling, bound, (), now_us)
+        self._follow(case)
+        return self._reserve(case).flight
+
     # The steps
 
     def _valid(self, case: Case) -> Ruling | None:

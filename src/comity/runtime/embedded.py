@@ -74,7 +74,7 @@ class Embedded:
         self._model = model or self._router()
         self.world = world
         node = new_id(self.clock, self.entropy)
-        self.coordination = Coordination(store, self.clock, self.entropy, node)
+        self.coordination = Coordination(store, self.clock, self.entropy, node, self.programs)
         devices = Devices(
             store,
             self.clock,
@@ -85,7 +85,7 @@ class Embedded:
             self.programs,
             admit=self.coordination.gate,
             world=self.coordination.calls,
-            shaper=self.coordination.shaper(self.programs),
+            shaper=self.coordination.shaper(),
         )
         self.kernel = Kernel(devices, settings or Settings(tasks_max=1_000), node)
         self.kernel.on_entry.append(self.coordination.coordinator.on_entry)

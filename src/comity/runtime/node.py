@@ -126,7 +126,7 @@ class Node:
         )
         self._scripts: dict[Id, str] = {}
         self._plays = 0
-        self.coordination = Coordination(store, self.clock, self.entropy, self.id, lambda: self.url)
+        self.coordination = Coordination(store, self.clock, self.entropy, self.id, self.programs, lambda: self.url)
         self.kernel = self._kernel()
         self.kernel.on_entry.append(self.coordination.coordinator.on_entry)
         self.programs.own[OBSERVER] = lambda: observer_program(self.catalog.tools)
@@ -198,7 +198,7 @@ class Node:
             self.programs,
             admit=self.coordination.gate,
             world=self.coordination.calls,
-            shaper=self.coordination.shaper(self.programs),
+            shaper=self.coordination.shaper(),
             listener=self._listener,
         )
         return Kernel(devices, settings, self.id)

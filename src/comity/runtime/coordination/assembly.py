@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from comity.coordination.document import WorldDocument
@@ -17,7 +18,7 @@ from comity.core.ids import Id, show_id
 from comity.journal.entry import Body, Ended, Entry
 from comity.journal.ports import Programs, Store
 from comity.journal.world import Claim, Observation
-from comity.kernel.patience import Patient
+from comity.kernel.patience import Patient, patiently
 from comity.runtime.coordination.acting import Actions
 from comity.runtime.coordination.applying import WorldDesk
 from comity.runtime.coordination.claiming import WorldCalls
@@ -27,6 +28,7 @@ from comity.runtime.coordination.following import Follower
 from comity.runtime.coordination.gate import WorldGate
 from comity.runtime.coordination.observing import Taken, observe_all
 from comity.runtime.coordination.trims import Trims
+from comity.runtime.coordination.unjudged import count_unjudged
 from comity.runtime.coordination.watching import Watching
 
 ENDED_MAX = 10_000
@@ -39,15 +41,31 @@ class Coordination:
     """The coordination of a node: `gate` and `calls` are for its kernel, whose entries `coordinator.on_entry` hears."""
 
     def __init__(
-        self, store: Store, clock: Clock, entropy: Entropy, node: Id, url: Callable[[], str] = lambda: ""
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        node: Id,
+        programs: Programs,
+        url: Callable[[], str] = lambda: "",
     ) -> None:
-        """Coordinate over an open `store`; nothing runs before `start`. Other nodes reach this one at `url`."""
+        """Coordinate over an open `store`; nothing runs before `start`. Other nodes reach this one at `url`.
+
+        `programs` say what the tools of agents declare themselves.
+        """
         self._store = store
         self._clock = clock
+        self._programs = programs
         self.actions = Actions(store, clock, entropy)
         self.watching = Watching(self.actions.take)
         self.coordinator = Coordinator(
-            Patient(store, clock), clock, node, self.watching, secret=entropy.take(32).hex(), url=url
+            Patient(store, clock),
+            clock,
+            node,
+            self.watching,
+            secret=entropy.take(32).hex(),
+            url=url,
+            count=self._count,
         )
         self.gate = WorldGate(self.coordinator)
         self.calls = WorldCalls(store, clock, self.observe, self.coordinator.rank_of)
@@ -77,9 +95,9 @@ class Coordination:
         await self.coordinator.start()
         self._unwatch = self._store.watch(self.coordinator.news)
 
-    def shaper(self, programs: Programs) -> WorldShaper:
-        """Return what tells model calls of what others intend; `programs` say what agents' tools declare."""
-        return WorldShaper(self.coordinator, self.watching.damping.until_us, self.trims, programs)
+    def shaper(self) -> WorldShaper:
+        """Return what tells model calls of what others intend."""
+        return WorldShaper(self.coordinator, self.watching.damping.until_us, self.trims, self._programs)
 
     async def watched(self) -> Watching:
         """Return what watches the world here."""
@@ -114,6 +132,10 @@ class Coordination:
         """End the claims that their tasks made before they ended: one that goes on may claim anew."""
         for task in {claim.task for claim in claims if claim.since_us <= self._over.get(claim.task, 0)}:
             self._begin(self._end_claims_of(task))
+
+    async def _count(self, world: World, version: int) -> bool:
+        counting = partial(count_unjudged, self._store, self._programs, world, version, self._clock.wall_us())
+        return await patiently(self._clock, counting)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import msgspec
 
@@ -52,6 +52,7 @@ from comity.runtime.coordination.seat import (
 )
 from comity.runtime.coordination.writer import Writer
 
+Count = Callable[[World, int], Awaitable[bool]]
 TENURE_S = 0.1
 MOVES_MAX = 5
 TICK_S = 0.05
@@ -89,8 +90,13 @@ class Coordinator:
         *,
         secret: str = "",
         url: Callable[[], str] = lambda: "",
+        count: Count | None = None,
     ) -> None:
-        """Coordinate over `store`; `watch` are the detectors; others reach this node at `url` with `secret`."""
+        """Coordinate over `store`; `watch` are the detectors; others reach this node at `url` with `secret`.
+
+        `count` reserves for the acts that were under way before a version of the world; False where it moved on.
+        """
+        self._count = count
         self.url = url
         self.secret = secret
         self.store = store
@@ -167,7 +173,10 @@ class Coordinator:
         generation = await self.store.state(rows.CLAIM, rows.GENERATION)
         now = Versions(row.version if row is not None else 0, generation.version if generation is not None else 0)
         if now.document != self._versions.document:
-            self._adopt(World(rows.read_document(row)) if row is not None else None, now.document)
+            if row is not None and self._count is not None and not await self._count(_world_of(row), row.version):
+                self._is_stale = True
+                return
+            self._adopt(_world_of(row) if row is not None else None, now.document)
         if now != self._versions:
             claims = [item for item in await self.store.states(rows.CLAIM) if item.key != rows.GENERATION]
             self._claims = tuple(rows.read_claim(item) for item in claims)
@@ -552,6 +561,10 @@ class Coordinator:
                 sender = f"{on}:gone"
                 found[row.key] = Message(bytes.fromhex(task), sender, waiters.KIND, on, b"null", Wakes.WAITING)
         return found
+
+
+def _world_of(row: StateRow) -> World:
+    return World(rows.read_document(row))
 
 
 def document_row(document: WorldDocument, by: str, at_us: int, text: str = "") -> bytes:

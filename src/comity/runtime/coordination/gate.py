@@ -94,10 +94,9 @@ class WorldGate:
     async def _judged(self, call: Call, view: View, now_us: int) -> Verdict:
         assert view.tool is not None
         args = decode(call.args)
-        label = _label(call)
-        ticket = f"{view.task.hex()}/{label}#{view.round}"
+        ticket = rows.ticket_of(view.task, call.key, view.round)
         proposal = Proposal(
-            call=f"{show_id(view.task)}/{label}",
+            call=f"{show_id(view.task)}/{rows.label_of(call.key)}",
             ticket=ticket,
             task=view.task.hex(),
             actor=actor_name(view.tenant, view.agent),
@@ -189,10 +188,6 @@ class WorldGate:
         row = await self._of.store.state(rows.ESCALATION, key)
         seen = row.version if row is not None and not rows.read_escalation(row).answer else 0
         return Wait(f"{ruling.rule}: a person is asked", None, f"{rows.ESCALATION}/{key}", seen)
-
-
-def _label(call: Call) -> str:
-    return ":".join((call.branch, call.name, str(call.occurrence)))
 
 
 def _code(rule: str) -> str:

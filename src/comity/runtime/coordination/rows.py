@@ -4,7 +4,7 @@
 epoch, which every intent that touches the component is guarded by. `reservation/TICKET` is written in an intent's own
 transaction; what became of it stands in the task's journal. `world_field/NAME` is what is believed.
 `claim/generation` moves with every claim, and guards intents too. `world/baseline` is what an operator signed off as
-usual.
+usual, `world/counted` the version of the world that counts the acts which were under way before it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from comity.coordination.detectors.baseline import NO_BASELINE, Baseline
 from comity.coordination.document import WorldDocument
 from comity.coordination.picture import FieldRow, Flight
 from comity.core.codec import pack
+from comity.core.ids import Id
+from comity.journal.call import CallKey
 from comity.journal.unit import StateIs, StateRow, StateWrite
 from comity.journal.world import Claim, Plan
 
 WORLD = "world"
 DOCUMENT = "document"
 BASELINE = "baseline"
+COUNTED = "counted"
 COMPONENT = "component"
 FIELD = "world_field"
 RESERVATION = "reservation"
@@ -51,12 +54,14 @@ class ReservationRow(msgspec.Struct, frozen=True, array_like=True):
     """A reservation as its intent wrote it; the intent is in the task's journal behind entry `after_seq`.
 
     One that is void was written by the component's writer, so that an intent that comes too late finds the ticket used.
+    `call` is the intent itself where that does not name the reservation, since it was judged by nobody.
     """
 
     flight: Flight
     task: bytes
     after_seq: int
     is_void: bool = False
+    call: int = 0
 
 
 class EscalationRow(msgspec.Struct, frozen=True, array_like=True):
@@ -71,6 +76,16 @@ class EscalationRow(msgspec.Struct, frozen=True, array_like=True):
     asked_us: int
     answer: str = ""
     by: str = ""
+
+
+def label_of(key: CallKey) -> str:
+    """Return how a call is named within its task."""
+    return ":".join((key.branch, key.name, str(key.occurrence)))
+
+
+def ticket_of(task: Id, key: CallKey, round: int) -> str:
+    """Return the ticket that a call's reservation has."""
+    return f"{task.hex()}/{label_of(key)}#{round}"
 
 
 def epoch_guard(component: str, epoch: int) -> StateIs:

@@ -96,6 +96,8 @@ class Writer:
             self._share(row, held)
             self.picture.hold(msgspec.structs.replace(held.flight, effects=mine))
             self._holds[row.key] = Hold(0, held.after_seq)
+            if held.call:
+                self._calls[held.task, held.call] = row.key
             tasks[held.task] = min(held.after_seq, tasks.get(held.task, held.after_seq))
         for task, after_seq in tasks.items():
             for entry in await store.load(task, after_seq + 1):

@@ -4,7 +4,8 @@
 epoch, which every intent that touches the component is guarded by. `reservation/TICKET` is written in an intent's own
 transaction; what became of it stands in the task's journal. `world_field/NAME` is what is believed.
 `claim/generation` moves with every claim, and guards intents too. `world/baseline` is what an operator signed off as
-usual, `world/counted` the version of the world that counts the acts which were under way before it.
+usual, `world/counted` the version of the world that counts the acts which were under way before it. `alarm/…` are those
+that were acted on.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ CLAIM = "claim"
 GENERATION = "generation"
 PLAN = "plan"
 ESCALATION = "escalation"
+ALARM = "alarm"
 
 
 class DocumentRow(msgspec.Struct, frozen=True, array_like=True):

@@ -44,6 +44,19 @@ CASTS: Mapping[str, Cast] = {
     "bot-management": Cast(("roll-out", "generator", "distributor"), rounds=24),
     "drift-corrector": Cast(("operator", "corrector", "autoscaler"), rounds=20),
 }
+TWINS: Mapping[str, Cast] = {
+    "0217": CASTS["0217"],
+    "dynamodb-dns": CASTS["dynamodb-dns"]._replace(agents=(*CASTS["dynamodb-dns"].agents, "operator"), may_stall=()),
+    "front-door": CASTS["front-door"]._replace(agents=("build-new", "promoter")),
+    "bot-management": CASTS["bot-management"],
+    "drift-corrector": CASTS["drift-corrector"]._replace(agents=("corrector", "autoscaler")),
+}
+"""Who takes part in the benign twins, where nothing goes wrong."""
+
+
+def everybody(slug: str) -> frozenset[str]:
+    """Return who takes part in a scenario or in its twin."""
+    return frozenset((*CASTS[slug].names, *TWINS[slug].names))
 
 
 class Pace:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import msgspec
-from casts import CASTS, Pace
+from casts import CASTS, TWINS, Pace, everybody
 from processes import HERE, NodeProcess, PlantProcess
-from rulings import Ruled, acts, ruled
+from rulings import Ruled, acts, ruled, took_ms
 
 from comity.core.entropy import generator
 from comity.core.errors import HandsError, UsageError
@@ -25,13 +25,16 @@ from comity.server.world_documents import MapDocument
 
 LIVE = tuple(CASTS)
 """The scenarios that run live."""
+Variant = Literal["", "benign"]
+"""The harm, or its benign twin: the same system where nothing goes wrong."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """What came of a run. `collapsed_at` is the step at which the plant was lost, None where it held.
 
-    `goals` says who has what it wants in the end; `acted` counts what was done by agent; `ruled` is what coordination
-    trimmed, deferred and refused; `errors` are lines of the node's log. `trace` has the plant's state after each step.
+    `goals` says who of those present has what it wants in the end; `acted` counts what was done by agent, `act_ms` is
+    how long each act took; `ruled` is what coordination trimmed, deferred and refused; `errors` are lines of the node's
+    log. `trace` has the plant's state after each step.
     """
 
     slug: str
@@ -41,25 +44,33 @@ class Outcome(msgspec.Struct, frozen=True):
     steps: int
     goals: dict[str, bool]
     acted: dict[str, int]
+    act_ms: tuple[float, ...]
     ruled: tuple[Ruled, ...]
     errors: tuple[str, ...]
     trace: tuple[dict[str, Any], ...]
 
+    @property
+    def attained(self) -> float:
+        """Return the part of the goals that were reached, 0 to 1."""
+        return sum(self.goals.values()) / len(self.goals)
 
-def world_of(slug: str, variant: str = "") -> Path:
-    """Return the world file that coordinates a live scenario."""
-    return HERE / slug / (f"live-{variant}.yaml" if variant else "live.yaml")
+
+def world_of(slug: str, variant: Variant = "") -> Path:
+    """Return the world file that coordinates a live scenario: the twin's is the same, unless it has one of its own."""
+    file = HERE / slug / "live.yaml"
+    own = file.with_stem(f"live-{variant}")
+    return own if own.is_file() else file
 
 
 def play(
-    slug: str, seed: int = 0, *, coordinated: bool = False, variant: str = "", only: Sequence[str] = ()
+    slug: str, seed: int = 0, *, coordinated: bool = False, variant: Variant = "", only: Sequence[str] = ()
 ) -> Outcome:
     """Run a scenario once, blocking; see `Live` and `Live.run`."""
     return asyncio.run(play_async(slug, seed, coordinated=coordinated, variant=variant, only=only))
 
 
 async def play_async(
-    slug: str, seed: int = 0, *, coordinated: bool = False, variant: str = "", only: Sequence[str] = ()
+    slug: str, seed: int = 0, *, coordinated: bool = False, variant: Variant = "", only: Sequence[str] = ()
 ) -> Outcome:
     """Run a scenario once; see `Live` and `Live.run`."""
     async with Live(slug, coordinated=coordinated, variant=variant) as live:
@@ -69,8 +80,8 @@ async def play_async(
 class Live:
     """A plant and a node, for one run or many: `async with Live(slug, coordinated=True) as live: await live.run(0)`."""
 
-    def __init__(self, slug: str, *, coordinated: bool = False, variant: str = "") -> None:
-        """Prepare a scenario; where it is `coordinated` its world file is in force, `variant` is `benign` or empty.
+    def __init__(self, slug: str, *, coordinated: bool = False, variant: Variant = "") -> None:
+        """Prepare a scenario or its twin; where it is `coordinated` its world file is in force.
 
         Raises:
             UsageError: there is no such live scenario.
@@ -78,7 +89,7 @@ class Live:
         if slug not in CASTS:
             raise UsageError("no_such_scenario", f"`{slug}` does not run live", hint=f"there are {', '.join(LIVE)}")
         self.slug, self.is_coordinated, self.variant = slug, coordinated, variant
-        self.cast = CASTS[slug]
+        self.cast = (TWINS if variant else CASTS)[slug]
         self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -171,14 +182,16 @@ class Run:
         """Tell everybody that it is over, and return what came of it."""
         over = await self.plant.order("over")
         journals = {name: await self.node.journal(name) for name in self.present}
+        absent = everybody(self.live.slug) - {*self.present}
         return Outcome(
             self.live.slug,
             self.seed,
             self.live.is_coordinated,
             len(self.trace) if self.is_lost else None,
             len(self.trace),
-            over["goals"],
+            {name: has for name, has in over["goals"].items() if name not in absent},
             {name: acts(entries) for name, entries in journals.items()},
+            tuple(one for entries in journals.values() for one in took_ms(entries)),
             tuple(item for name, entries in journals.items() for item in ruled(name, entries)),
             tuple(line for line in self.node.said().splitlines() if "error" in line.lower()),
             tuple(self.trace),

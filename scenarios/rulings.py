@@ -1,8 +1,9 @@
-"""What coordination made of an agent's calls, read from its journal: trimmed, deferred, refused, and why."""
+"""What became of an agent's calls, read from its journal: trimmed, deferred, refused, and why; how long acts took."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -48,3 +49,19 @@ def ruled(agent: str, entries: Sequence[EntryDocument]) -> Iterator[Ruled]:
 def acts(entries: Sequence[EntryDocument]) -> int:
     """Return how many effects were let happen."""
     return sum(1 for entry in entries if entry.type == "intent" and dict(entry.body)["effect"] not in ("read", "pure"))
+
+
+def took_ms(entries: Sequence[EntryDocument]) -> Iterator[float]:
+    """Yield how long each act took, from the outcome that the agent acted upon to its own: judged, meant, performed."""
+    began: datetime | None = None
+    under_way: dict[int, datetime] = {}
+    for entry in entries:
+        if entry.at is None:
+            continue
+        at, body = datetime.fromisoformat(entry.at), dict(entry.body)
+        if entry.type == "intent" and began is not None:
+            under_way[entry.seq] = began
+        elif entry.type == "outcome":
+            if body["call"] in under_way:
+                yield (at - under_way.pop(body["call"])) / timedelta(milliseconds=1)
+            began = at

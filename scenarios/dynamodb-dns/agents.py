@@ -1,4 +1,4 @@
-"""The agents of the DNS plans: a planner, three enactors, a clean-up. Each has a rule that is right."""
+"""The agents of the DNS plans: a planner, three enactors, a clean-up; an operator. Each has a rule that is right."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ from comity import Context, Refused, agent, tool
 
 AHEAD_MAX = 2
 KEPT = 2
+GOOD = 1
+"""The content that is rolled back to."""
 
 
 @tool(effect="idempotent")
 def emit_plan(table: str, generation: int) -> int:
     """Put a new plan into the store."""
     return int(ask("/act/emit_plan", table=table, generation=generation))
+
+
+@tool(effect="idempotent")
+def roll_back(table: str, generation: int, content: int) -> int:
+    """Put a new plan into the store that says what an older one said."""
+    return int(ask("/act/roll_back", table=table, generation=generation, content=content))
 
 
 @tool(effect="idempotent")
@@ -38,6 +46,13 @@ def for_planning(seen: dict[str, Any]) -> Order | None:
     """Emit the next generation, unless enactors are behind."""
     if seen["latest"] - max(seen["served"]) < AHEAD_MAX:
         return Order(emit_plan, {"table": "dynamodb", "generation": seen["latest"] + 1})
+    return None
+
+
+def for_rolling_back(seen: dict[str, Any]) -> Order | None:
+    """Take back what is new once it is served everywhere, by a plan of the next generation."""
+    if seen["content"] != GOOD and min(seen["served"]) > GOOD:
+        return Order(roll_back, {"table": "dynamodb", "generation": seen["latest"] + 1, "content": GOOD})
     return None
 
 
@@ -63,6 +78,12 @@ def for_cleaning(seen: dict[str, Any]) -> Order | None:
 async def planner(ctx: Context) -> dict[str, Any]:
     """Keep plans coming."""
     return await pursue(ctx, for_planning)
+
+
+@agent(tools=[next_turn, look, roll_back])
+async def operator(ctx: Context) -> dict[str, Any]:
+    """Roll back what turned out bad."""
+    return await pursue(ctx, for_rolling_back)
 
 
 @agent(name="clean-up", tools=[next_turn, look, delete_plan])

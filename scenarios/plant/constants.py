@@ -65,6 +65,8 @@ class FeaturesConstants(NamedTuple):
     rows_max: int = 200
     copies: int = 4
     """How often a changed node answers with each row (the model's)."""
+    rows_new: int = 0
+    """So many rows more a changed node has, once each."""
     nodes: int = 5
 
 
@@ -73,6 +75,10 @@ class FleetConstants(NamedTuple):
 
     servers: int = 12
     need: int = 9
+    retired: int = 0
+    """So many servers are no longer in the registry."""
+    is_on: bool = True
+    """How the autoscaler's flag stands at first."""
 
 
 SHOP = ShopConstants()
@@ -80,4 +86,6 @@ SHOP_BENIGN = SHOP._replace(instance_connections=200)
 DNS = DnsConstants()
 FRONT_DOOR = FrontDoorConstants()
 FEATURES = FeaturesConstants()
+FEATURES_BENIGN = FEATURES._replace(copies=1, rows_new=24)
 FLEET = FleetConstants()
+FLEET_BENIGN = FLEET._replace(retired=1, is_on=False)

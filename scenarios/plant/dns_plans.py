@@ -13,7 +13,7 @@ from comity.core.entropy import Generator
 class DnsPlans:
     """The plant."""
 
-    ACTUATORS: tuple[str, ...] = ("emit_plan", "apply_plan", "delete_plan")
+    ACTUATORS: tuple[str, ...] = ("emit_plan", "roll_back", "apply_plan", "delete_plan")
 
     def __init__(self, chance: Generator, constants: DnsConstants = DNS) -> None:
         """Serve generation 1 everywhere; generation 2 is there."""
@@ -22,6 +22,8 @@ class DnsPlans:
         """Which of the three enactors is slow in this run."""
         self.latest = 2
         self.store = {1, 2}
+        self.contents = {1: 1, 2: 2}
+        """What each plan says: what the one before says, unless it is a roll-back."""
         self.served = dict.fromkeys(constants.endpoints, 1)
         self.remembered = dict.fromkeys(constants.endpoints, constants.cached_steps)
         self.is_lost = False
@@ -29,8 +31,16 @@ class DnsPlans:
     # What agents can do
 
     def emit_plan(self, table: str, generation: int) -> int:
-        """Put a new plan into the store."""
+        """Put a new plan into the store, which says what the newest one says."""
+        return self._keep(generation, self.contents[self.latest])
+
+    def roll_back(self, table: str, generation: int, content: int) -> int:
+        """Put a new plan into the store, which says what an older one said."""
+        return self._keep(generation, content)
+
+    def _keep(self, generation: int, content: int) -> int:
         self.store.add(generation)
+        self.contents[generation] = content
         self.latest = max(self.latest, generation)
         return generation
 
@@ -59,6 +69,7 @@ class DnsPlans:
         """Return what everybody sees."""
         return {
             "latest": self.latest,
+            "content": self.contents[self.latest],
             "plans": sorted(self.store),
             "endpoints": list(self.served),
             "served": list(self.served.values()),
@@ -71,6 +82,9 @@ class DnsPlans:
         return {**self.sensors(), "empty": empty, "slow": self.slow}
 
     def goals(self) -> Mapping[str, bool]:
-        """Return whether plans are served that are there, and near to the newest."""
-        is_served = all(plan in self.store for plan in self.served.values())
-        return {"enactors": is_served and not self.is_lost and max(self.served.values()) >= self.latest - 3}
+        """Return whether plans are served that are there and near to the newest, and say what was rolled back to."""
+        is_served = not self.is_lost and all(plan in self.store for plan in self.served.values())
+        return {
+            "enactors": is_served and max(self.served.values()) >= self.latest - 3,
+            "operator": is_served and all(self.contents[plan] == 1 for plan in self.served.values()),
+        }

@@ -55,11 +55,12 @@ class Features:
 
     def sensors(self) -> dict[str, Any]:
         """Return what everybody sees; `answer_rows` is what the node that answers now would return."""
-        copies = self._c.copies if self.changed[self.answers] else 1
+        c = self._c
+        rows, copies = (c.rows + c.rows_new, c.copies) if self.changed[self.answers] else (c.rows, 1)
         return {
             "changed": list(self.changed),
-            "answer_rows": self._c.rows * copies,
-            "answer_duplicates": self._c.rows * (copies - 1),
+            "answer_rows": rows * copies,
+            "answer_duplicates": rows * (copies - 1),
             "rows": self.rows,
             "duplicates": self.duplicates,
             "shipped": self.shipped,
@@ -71,4 +72,10 @@ class Features:
 
     def goals(self) -> Mapping[str, bool]:
         """Return who has what it wants."""
-        return {"roll-out": all(self.changed), "proxies": not self.is_lost and self.shipped <= self._c.rows_max}
+        c = self._c
+        is_served = not self.is_lost and self.shipped <= c.rows_max
+        return {
+            "roll-out": all(self.changed),
+            "distributor": is_served and self.shipped >= c.rows + c.rows_new,
+            "proxies": is_served,
+        }

@@ -16,9 +16,9 @@ class Fleet:
     ACTUATORS: tuple[str, ...] = ("switch_autoscaler", "migrate", "terminate")
 
     def __init__(self, chance: Generator, constants: FleetConstants = FLEET) -> None:
-        """Begin with all servers in the registry, and the autoscaler on."""
+        """Begin with nothing migrated."""
         self._c = constants
-        self.is_on = True
+        self.is_on = constants.is_on
         self.moved = 0
         self.is_moving = False
         self.servers = constants.servers
@@ -54,7 +54,7 @@ class Fleet:
     @property
     def entries(self) -> int:
         """Return how many servers the registry that counts has."""
-        return self.moved if self.is_moving else self._c.servers
+        return self.moved if self.is_moving else self._c.servers - self._c.retired
 
     # What can be seen
 
@@ -68,4 +68,9 @@ class Fleet:
 
     def goals(self) -> Mapping[str, bool]:
         """Return who has what it wants."""
-        return {"operator": self.moved == self._c.servers, "serving": not self.is_lost}
+        return {
+            "operator": self.moved == self._c.servers,
+            "corrector": self.is_on,
+            "autoscaler": self.servers <= self.entries,
+            "serving": not self.is_lost,
+        }

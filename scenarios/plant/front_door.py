@@ -69,4 +69,9 @@ class FrontDoor:
 
     def goals(self) -> Mapping[str, bool]:
         """Return who has what it wants."""
-        return {"build-old": bool(self.staged["old"]), "build-new": bool(self.staged["new"]), "edge": not self.is_lost}
+        return {
+            "build-old": bool(self.staged["old"]),
+            "build-new": bool(self.staged["new"]),
+            "promoter": not self.is_lost and self.good == self.staged,
+            "edge": not self.is_lost,
+        }

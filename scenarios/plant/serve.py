@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
-from constants import SHOP_BENIGN
+from constants import FEATURES_BENIGN, FLEET_BENIGN, SHOP_BENIGN
 from dns_plans import DnsPlans
 from features import Features
 from fleet import Fleet
@@ -40,9 +40,13 @@ PLANTS: dict[str, Callable[[Generator], Plant]] = {
     "0217": Shop,
     "0217-benign": lambda chance: Shop(chance, SHOP_BENIGN),
     "dynamodb-dns": DnsPlans,
+    "dynamodb-dns-benign": DnsPlans,
     "front-door": FrontDoor,
+    "front-door-benign": FrontDoor,
     "bot-management": Features,
+    "bot-management-benign": lambda chance: Features(chance, FEATURES_BENIGN),
     "drift-corrector": Fleet,
+    "drift-corrector-benign": lambda chance: Fleet(chance, FLEET_BENIGN),
 }
 
 

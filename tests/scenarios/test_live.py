@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +14,15 @@ from comity.core.errors import UsageError
 
 REPORTED = range(50)
 FEW = range(3)
+TWINS = range(2)
+TWINS_MORE = range(20)
+ATTAINED_MIN = 0.95
+"""A benign twin keeps this part of what it attains without coordination."""
+REFUSED = {"dynamodb-dns": {"generation"}, "front-door": {"premise"}}
+"""What may be refused in a twin: a plan that another enactor was faster with; a promotion before the soak is over."""
 COLLAPSES_MIN = 40
 ALARM_MS = 300.0
+LIVE = driver().LIVE
 OTHERS = ("front-door", "bot-management", "drift-corrector")
 
 
@@ -71,12 +80,34 @@ async def test_two_that_act_at_once_are_judged_over_what_is_in_flight() -> None:
         assert any(item.rule == "connections" for item in outcome.ruled)
 
 
-async def test_the_benign_twin_of_0217_is_hindered_by_nothing() -> None:
-    (outcome,) = await played("0217", [1], coordinated=True, variant="benign")
-    assert outcome.collapsed_at is None
-    assert not [item for item in outcome.ruled if item.verdict != "deferred"]
-    assert outcome.goals["cost"]
-    assert outcome.goals["routing"]
+async def hinders_nobody(slug: str, seeds: Sequence[int]) -> None:
+    """Play a benign twin both ways: it holds, and attains as much; nothing is trimmed, and refused only what may be."""
+    plain, coordinated = await asyncio.gather(
+        *(played(slug, seeds, coordinated=is_so, variant="benign") for is_so in (False, True))
+    )
+    assert not lost(plain)
+    assert not lost(coordinated)
+    assert attained(plain) > 0
+    assert attained(coordinated) >= ATTAINED_MIN * attained(plain)
+    ruled = [item for outcome in coordinated for item in outcome.ruled if item.verdict != "deferred"]
+    assert {item.verdict for item in ruled} <= {"refused"}
+    assert {item.rule for item in ruled} <= REFUSED.get(slug, set())
+    assert all(len(outcome.act_ms) == sum(outcome.acted.values()) for outcome in (*plain, *coordinated))
+
+
+def attained(outcomes: Sequence[Any]) -> float:
+    return statistics.fmean(outcome.attained for outcome in outcomes)
+
+
+@pytest.mark.parametrize("slug", LIVE)
+async def test_the_benign_twin_is_not_hindered(slug: str) -> None:
+    await hinders_nobody(slug, TWINS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slug", LIVE)
+async def test_the_benign_twin_is_not_hindered_by_any_of_twenty_seeds(slug: str) -> None:
+    await hinders_nobody(slug, TWINS_MORE)
 
 
 async def test_the_dns_race_empties_a_record_without_coordination() -> None:

@@ -1,7 +1,7 @@
 """What coordination costs through the whole path, and what it costs the benign: durable calls, latency, goals reached.
 
 Agents of one process on SQLite (WAL, synchronous=FULL) act on resources of their own, without a world and with one in
-which each act passes admission and reserves. Benign twins are rehearsed uncoordinated and coordinated.
+which each act passes admission and reserves. Benign twins are rehearsed and, where they run live, played both ways.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.twins import TwinFigures, played_twins
 from comity.agents.context import Context
 from comity.agents.tool import agent, tool
 from comity.coordination.document import WorldDocument
@@ -62,6 +63,7 @@ class CoordinatedFigures:
     acts_per_s: dict[str, list[float]] = field(default_factory=lambda: {"plain": [], "coordinated": []})
     act_ms: dict[str, list[float]] = field(default_factory=lambda: {"plain": [], "coordinated": []})
     twins: dict[str, tuple[str, str]] = field(default_factory=dict)
+    live: list[TwinFigures] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         """Return the figures as text."""
@@ -76,10 +78,12 @@ class CoordinatedFigures:
         told = f"; hindered: {', '.join(hindered)}" if hindered else ""
         same = len(self.twins) - len(hindered)
         yield f"  {len(self.twins)} benign twins, {same} with the same verdict either way{told}"
+        yield "  benign twins that run live:"
+        yield from (f"    {item.line()}" for item in self.live)
 
 
 def observe(folder: Path, *, is_quick: bool) -> CoordinatedFigures:
-    """Act plain and coordinated, in turns; rehearse the twins."""
+    """Act plain and coordinated, in turns; rehearse the twins, and play those that run live."""
     figures = CoordinatedFigures(AGENTS_QUICK if is_quick else AGENTS_FULL, os.getloadavg()[0])
     world = msgspec.convert(WORLD, WorldDocument)
     for number in range(ROUNDS_QUICK if is_quick else ROUNDS_FULL):
@@ -95,6 +99,7 @@ def observe(folder: Path, *, is_quick: bool) -> CoordinatedFigures:
             for is_so in (False, True)
         ]
         figures.twins[file.parent.name] = (told[0], told[1])
+    figures.live = played_twins(is_quick=is_quick)
     return figures
 
 

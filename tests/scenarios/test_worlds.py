@@ -8,10 +8,13 @@ import msgspec
 import pytest
 
 from comity.cli.scenarios import scenarios_folder, slugs, world_file
+from comity.coordination.detectors.oscillation import Oscillation
+from comity.coordination.detectors.surroundings import Described, Place
 from comity.coordination.document import WorldDocument
 from comity.coordination.loading import load_world
 from comity.coordination.world import World
 from comity.core.errors import UsageError
+from comity.journal.world import Acted, Change
 from comity.rehearsal import Options, Report, rehearse, stage_of
 from comity.rehearsal.cycles import attained, starving
 from comity.rehearsal.search import search
@@ -35,9 +38,7 @@ MINIMAL = {
     "two-drains": {"node-a", "node-b"},
     "two-primaries": {"orchestrator", "application-east", "application-west"},
 }
-REMEDIED = ("collections-complaint", "dynamodb-dns", "failover-reset")
-LOOPS = ("rollback-hotfix",)
-"""Here the invariant allows a few reversals: the loop is what the oscillation detector is for."""
+REMEDIED = ("collections-complaint", "dynamodb-dns", "failover-reset", "rollback-hotfix")
 
 
 def document(slug: str, variant: str = "world") -> WorldDocument:
@@ -81,7 +82,7 @@ def test_the_harm_needs_exactly_its_agents(slug: str) -> None:
 @pytest.mark.parametrize("slug", sorted(MINIMAL))
 def test_the_harm_does_not_happen_where_calls_pass_admission(slug: str) -> None:
     report = explored(enforced(document(slug)), coordinated=True)
-    assert report.outcome == ("lasso" if slug in LOOPS else "safe"), report.verdict
+    assert report.outcome == "safe", report.verdict
     assert not report.bad_states
     assert not report.bound
 
@@ -103,6 +104,32 @@ def test_the_benign_twin_stays_unhindered(slug: str, coordinated: bool) -> None:
 @pytest.mark.parametrize("slug", REMEDIED)
 def test_the_remedy_holds_without_admission_of_invariants(slug: str) -> None:
     assert explored(document(slug, "remedy"), coordinated=False).outcome == "safe"
+
+
+def test_a_cap_on_reversals_alone_leaves_the_loop() -> None:
+    """So few reversals an hour are still a loop, and rehearsal says so: it takes the detector, or a claim."""
+    found = document("rollback-hotfix")
+    assert explored(msgspec.structs.replace(found, detectors={}), coordinated=True).outcome == "lasso"
+
+
+@pytest.mark.parametrize("gap_s", [300, 1200])
+def test_the_oscillation_detector_tells_of_reversals_and_not_of_one_roll_back(gap_s: int) -> None:
+    """Rehearsal does not ask detectors, which judge by time; so theirs is asked here, with the field as declared."""
+
+    def told(variant: str, *versions: int) -> list[int]:
+        declared = document("rollback-hotfix", variant).kinds["release"].fields["version"]
+        field = "release/shop.version"
+        watch = Oscillation(Described({field: Place(settle_s=declared.settle_s)}))
+        alarmed, before = [], 2
+        for number, version in enumerate(versions):
+            change = Change(field, "set", version, before, version, number + 2, declared.settle_s)
+            act = Acted(number * gap_s * 1_000_000, f"t/{number}", ("guard", "fixer")[number % 2], "tool", (change,))
+            alarmed += [number + 1 for _ in watch.feed(act)]
+            before = version
+        return alarmed
+
+    assert told("world", 1, 2, 1, 2, 1) in ([4], [5])
+    assert told("benign", 1, 3) == []
 
 
 def test_every_single_agent_and_every_pair_of_0217_is_safe() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from comity.core.errors import UsageError
@@ -55,7 +55,7 @@ def split_field(name: str) -> tuple[str, str]:
 class Template:
     """A name with `{parts}` in it, each of which stands for one piece of an id (no `/`), and perhaps `*` for many."""
 
-    __slots__ = ("_filled", "_found", "_groups", "_pieces", "names", "text")
+    __slots__ = ("_filled", "_found", "_groups", "_parts", "_pieces", "names", "text")
 
     def __init__(self, text: str) -> None:
         """Read a template."""
@@ -74,7 +74,8 @@ class Template:
                 groups[piece] = f"g{len(groups)}"
                 pattern += f"(?P<{groups[piece]}>[^/]+?)"
         self._groups = groups
-        self._filled: dict[tuple[str, ...], str] = {}
+        self._parts = self._pieces[1::2]
+        self._filled: dict[tuple[Any, ...], str] = {}
         self._found = re.compile(pattern)
 
     @property
@@ -93,17 +94,20 @@ class Template:
         Raises:
             UsageError: a part has no value, or one that cannot be a piece of an id.
         """
-        parts = tuple(_piece(self.text, piece, values) for piece in self._pieces[1::2])
-        name = self._filled.get(parts)
+        given = tuple([values.get(part) for part in self._parts])
+        for value in given:
+            if type(value) is not str:  # a number, or an argument at a path
+                return self._made(values)
+        name = self._filled.get(given)
         if name is None:
             if len(self._filled) >= FILLED_MAX:
                 self._filled.clear()
-            name = self._filled[parts] = self._made(parts)
+            name = self._filled[given] = self._made(values)
         return name
 
-    def _made(self, parts: Sequence[str]) -> str:
+    def _made(self, values: Mapping[str, Any]) -> str:
         made = list(self._pieces)
-        made[1::2] = parts
+        made[1::2] = [_piece(self.text, part, values) for part in self._parts]
         name = "".join(made)
         return folded(name).strip() if self.is_pattern else canonical_name(name)
 
@@ -125,8 +129,6 @@ def argument(values: Mapping[str, Any], path: str) -> Any:
 
 def _piece(text: str, name: str, values: Mapping[str, Any]) -> str:
     value = argument(values, name)
-    if type(value) is str and value and "/" not in value and not value[0].isspace() and not value[-1].isspace():
-        return value
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip() or "/" in str(value):
         said = "is missing" if value is None else f"is `{str(value)[:60]}`"
         raise UsageError(

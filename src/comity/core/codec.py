@@ -86,10 +86,12 @@ def _check(value: Any, path: str, depth: int) -> None:
         for key, item in value.items():
             if type(key) is not str:
                 raise _refused(path, f"key `{key!r}` is not a string")
-            _check(item, f"{path}.{key}", depth + 1)
+            if type(item) not in _SCALARS:
+                _check(item, f"{path}.{key}", depth + 1)
     elif kind is list or kind is tuple:
         for index, item in enumerate(value):
-            _check(item, f"{path}[{index}]", depth + 1)
+            if type(item) not in _SCALARS:
+                _check(item, f"{path}[{index}]", depth + 1)
     else:
         _check_other(value, path, depth)
 

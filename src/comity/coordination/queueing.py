@@ -24,13 +24,50 @@ class Waiting(NamedTuple):
     defers: int = 0
 
 
+class _Line:
+    """The calls that wait for one thing; who is first, and when the next one loses its place, is kept."""
+
+    __slots__ = ("_ends_us", "_first", "calls")
+
+    def __init__(self) -> None:
+        self.calls: dict[str, Waiting] = {}
+        self._first: tuple[int, str] | None = None
+        self._ends_us: int | None = None
+
+    @property
+    def first(self) -> tuple[int, str]:
+        """Return since when the first call waits, and which it is."""
+        if self._first is None:
+            self._first = min((item.since_us, call) for call, item in self.calls.items())
+        return self._first
+
+    @property
+    def ends_us(self) -> int:
+        """Return when the next call loses its place."""
+        if self._ends_us is None:
+            self._ends_us = min(item.until_us for item in self.calls.values())
+        return self._ends_us
+
+    def enter(self, call: str, waiting: Waiting) -> None:
+        """Let a call wait."""
+        if self.calls:
+            self._first = min(self.first, (waiting.since_us, call))
+            self._ends_us = min(self.ends_us, waiting.until_us)
+        self.calls[call] = waiting
+
+    def leave(self, call: str) -> None:
+        """Let a call go."""
+        del self.calls[call]
+        self._first = self._ends_us = None
+
+
 class Queue:
     """The deferred calls of a component."""
 
     def __init__(self) -> None:
         """Begin empty."""
         self.waiting: dict[str, Waiting] = {}
-        self._by_key: dict[str, set[str]] = {}
+        self._lines: dict[str, _Line] = {}
 
     def defers(self, call: str, behind: str) -> int:
         """Return how often in a row a call was deferred behind the same flight, or behind none."""
@@ -48,18 +85,18 @@ class Queue:
         if len(self.waiting) >= WAITING_MAX:
             return
         since_us = before.since_us if before is not None else now_us
-        self.waiting[call] = Waiting(since_us, wanted, until_us + GRACE_US, behind, defers)
+        self.waiting[call] = waiting = Waiting(since_us, wanted, until_us + GRACE_US, behind, defers)
         for key in wanted:
-            self._by_key.setdefault(key, set()).add(call)
+            self._lines.setdefault(key, _Line()).enter(call, waiting)
 
     def leave(self, call: str) -> None:
         """Let a call go: it was let through, or turned away for good."""
         found = self.waiting.pop(call, None)
         for key in found.keys if found is not None else ():
-            there = self._by_key[key]
-            there.discard(call)
-            if not there:
-                del self._by_key[key]
+            line = self._lines[key]
+            line.leave(call)
+            if not line.calls:
+                del self._lines[key]
 
     def place(self, call: str) -> int:
         """Return the place of a call among all that wait, from 1; one that does not wait yet is the last."""
@@ -75,19 +112,20 @@ class Queue:
 
     def ahead(self, call: str, keys: Iterable[str], now_us: int) -> tuple[set[str], set[str]]:
         """Return those of `keys` that older calls wait for, and the flights that those are behind."""
-        if not self.waiting:
-            return set(), set()
         mine = self.waiting.get(call)
         since = (mine.since_us, call) if mine is not None else (now_us, call)
-        found, behind = set[str](), set[str]()
+        found: set[str] = set()
+        behind: set[str] = set()
         for key in keys:
-            for name in list(self._by_key.get(key, ())):
-                other = self.waiting[name]
-                if name != call and other.until_us <= now_us:
+            line = self._lines.get(key)
+            if line is None:
+                continue
+            if line.ends_us <= now_us:
+                for name in [name for name, item in line.calls.items() if item.until_us <= now_us and name != call]:
                     self.leave(name)
-                elif name != call and (other.since_us, name) < since:
-                    found.add(key)
-                    behind.add(other.behind)
+            if line.calls and line.first < since:
+                found.add(key)
+                behind.update([item.behind for name, item in line.calls.items() if (item.since_us, name) < since])
         return found, behind - {""}
 
     def _clear(self, now_us: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -53,27 +54,27 @@ DOUBLINGS_MAX = 10
 
 @dataclass(slots=True)
 class Case:
-    """A proposal being judged: what the steps have found out about it.
+    """A proposal being judged: the fields that it touches, and what the steps have found out about it.
 
-    `unclear` is a field whose acts must come one after the other; `awaits` is what it is deferred for, `behind`
-    the flight that it was found behind.
+    `touched` are its changes, each with what the file says of its field. `unclear` is a field whose acts must come one
+    after the other; `awaits` is what it is deferred for, `behind` the flight that it was found behind.
     """
 
     proposal: Proposal
     handling: Handling
     bound: Bound
-    effects: tuple[Effect, ...]
     now_us: int
+    fields: tuple[str, ...] = field(init=False)
+    touched: list[tuple[Change, FieldSection]] = field(default_factory=list)
+    effects: tuple[Effect, ...] = ()
     findings: list[tuple[Instance, Finding]] = field(default_factory=list)
     unclear: str = ""
     awaits: set[str] = field(default_factory=set)
     behind: str = ""
     would: list[str] = field(default_factory=list)
 
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Return the fields that it touches."""
-        return tuple(dict.fromkeys(change.field for change in self.bound.changes))
+    def __post_init__(self) -> None:
+        self.fields = tuple(dict.fromkeys([change.field for change in self.bound.changes]))
 
     @property
     def actor(self) -> str:
@@ -82,14 +83,16 @@ class Case:
 
     def repairs(self) -> bool:
         """Tell whether it improves an enforced invariant that is broken, and harms none."""
-        enforced = [found for instance, found in self.findings if instance.is_enforced]
-        return any(found.improves and found.is_broken for found in enforced) and not any(
-            found.breaks or found.is_unknown for found in enforced
-        )
+        is_better = False
+        for instance, found in self.findings:
+            if instance.is_enforced and (found.breaks or found.is_unknown):
+                return False
+            is_better = is_better or (instance.is_enforced and found.improves and found.is_broken)
+        return is_better
 
     def keys(self) -> set[str]:
         """Return what it takes of others: room in invariants, fields."""
-        return {instance.key for instance, found in self.findings if found.presses} | set(self.fields)
+        return {*self.fields, *[instance.key for instance, found in self.findings if found.presses]}
 
 
 class Admission:
@@ -128,15 +131,17 @@ class Admission:
         bound = handling.bind(proposal.args, self._is_set)
         if not bound.changes and not bound.premises:
             return None
-        case = Case(proposal, handling, bound, (), now_us)
+        case = Case(proposal, handling, bound, now_us)
         ruling = self._valid(case) or self._same_act(case)
         if ruling is not None:
             return ruling
         try:
             for change in bound.changes:
-                why = _misfit(change, self.world.require(change.field))
+                section = self.world.require(change.field)
+                why = _misfit(change, section)
                 if why:
                     return _reject("field_type", f"`{change.field}` {why}", "give a value that the field can have")
+                case.touched.append((change, section))
             self._look(case)
             for step in self._steps:
                 ruling = step(case)
@@ -164,7 +169,8 @@ class Admission:
         bound = handling.bind(proposal.args, self._is_set) if handling is not None else None
         if handling is None or bound is None or not bound.changes:
             return None
-        case = Case(proposal, handling, bound, (), now_us)
+        case = Case(proposal, handling, bound, now_us)
+        case.touched = [(change, self.world.section(change.field) or FieldSection()) for change in bound.changes]
         self._follow(case)
         return self._reserve(case).flight
 
@@ -182,7 +188,8 @@ class Admission:
         if flight is None:
             return None
         if flight.key == _key(case.proposal):
-            return Ruling(word="admit", touched=self._touched(case, flight.changes), flight=flight, fields=case.fields)
+            touched = self._touched(case, flight.changes, self._plan(case))
+            return Ruling(word="admit", touched=touched, flight=flight, fields=case.fields)
         if flight.phase == "held":
             self.picture.drop(flight.ticket)
             return None
@@ -204,8 +211,8 @@ class Admission:
 
     def _generations(self, case: Case) -> Ruling | None:
         """Each is newer than what is there and in flight, and comes after it: none is overtaken by an older one."""
-        for change in case.bound.changes:
-            if not self.world.require(change.field).generation or change.op != "set":
+        for change, section in case.touched:
+            if not section.generation or change.op != "set":
                 continue
             flying = [
                 effect.value
@@ -224,7 +231,7 @@ class Admission:
         return None
 
     def _claims(self, case: Case) -> Ruling | None:
-        if case.repairs():
+        if not self.picture.claims or case.repairs():
             return None
         for change in case.bound.changes:
             claim = claims.held_back(change, case.actor, "agent", self.picture, case.now_us)
@@ -237,21 +244,20 @@ class Admission:
 
     def _redundant(self, case: Case) -> Ruling | None:
         """What is asked is so already: each change sets a field to what it was seen to be, and nothing is in flight."""
-        if not case.bound.changes or any(self.world.require(c.field).generation for c in case.bound.changes):
-            return None
-        for change in case.bound.changes:
+        for change, section in case.touched:
+            if change.op != "set" or section.generation or self.picture.on_field(change.field):
+                return None
             state = self.picture.peek(change.field)
             is_old = state.observed_us + round(SEEN_S_MAX * 1e6) < case.now_us or state.at(case.now_us) is None
-            is_seen = not state.is_proposed and not is_old and state.observed_us >= state.landed_us
-            if change.op != "set" or not is_seen or any(True for _ in self.picture.on_field(change.field)):
+            if state.is_proposed or is_old or state.observed_us < state.landed_us:
                 return None
-            if not is_same(state.value, change.value, self.world.require(change.field).epsilon):
+            if not is_same(state.value, change.value, section.epsilon):
                 return None
-        return Ruling(word="redundant", rule="redundant", reason="it is so already")
+        return Ruling(word="redundant", rule="redundant", reason="it is so already") if case.fields else None
 
     def _turn(self, case: Case) -> Ruling | None:
         """Whoever was deferred first goes first."""
-        if "turn" in case.proposal.allowed or case.repairs():
+        if not self.queue.waiting or "turn" in case.proposal.allowed or case.repairs():
             return None
         ahead, behind = self.queue.ahead(case.proposal.call, case.keys(), case.now_us)
         if not ahead:
@@ -300,7 +306,7 @@ class Admission:
     def _detectors(self, case: Case) -> Ruling | None:
         if self._watch is None or case.repairs():
             return None
-        for objection in self._watch.objections(self.acted(case, case.bound.changes)):
+        for objection in self._watch.objections(self.acted(case)):
             if objection.detector in case.proposal.allowed:
                 continue
             if not objection.is_enforced:
@@ -365,8 +371,11 @@ class Admission:
         return Ruling(word="defer", rule=rule, reason=reason, until_us=until_us, behind=behind)
 
     def _reserve(self, case: Case) -> Ruling:
-        changes = tuple(self._told_change(change) for change in case.bound.changes)
-        proposal = case.proposal
+        changes = self._told_changes(case)
+        proposal, plan, from_us = case.proposal, self._plan(case), case.now_us
+        for effect in case.effects:
+            # Invariant: what was seen before an act began did not see it, whatever the clocks say.
+            from_us = max(from_us, self.picture.peek(effect.field).until_us + 1)
         flight = Flight(
             proposal.ticket,
             proposal.call,
@@ -377,21 +386,15 @@ class Admission:
             case.effects,
             changes,
             self._settle_us(case),
-            # Invariant: what was seen before an act began did not see it, whatever the clocks say.
-            max([case.now_us, *(self.picture.peek(effect.field).until_us + 1 for effect in case.effects)]),
-            plan=self._plan(case),
+            from_us,
+            plan=plan,
             observation=proposal.observation,
         )
-        touched = self._touched(case, changes)  # before it counts itself among the steps of its plan
+        touched = self._touched(case, changes, plan)
         self.queue.leave(proposal.call)
         if changes:
             self.picture.hold(flight)
-        return Ruling(
-            word="admit",
-            touched=touched,
-            flight=flight if changes else None,
-            fields=case.fields,
-        )
+        return Ruling(word="admit", touched=touched, flight=flight if changes else None, fields=case.fields)
 
     def _undeclared(self, proposal: Proposal) -> Ruling | None:
         scoped = self.world.scoped(proposal.tool)
@@ -406,7 +409,7 @@ class Admission:
 
     # What a case comes to
 
-    def acted(self, case: Case, changes: tuple[Change, ...]) -> Acted:
+    def acted(self, case: Case) -> Acted:
         """Return the act as detectors see it."""
         proposal = case.proposal
         domains = dict.fromkeys(self.world.domain_of(name) for name in case.fields)
@@ -415,10 +418,10 @@ class Admission:
             proposal.call,
             proposal.actor,
             proposal.tool,
-            tuple(self._told_change(change) for change in changes),
+            self._told_changes(case),
             proposal.reads,
             self._plan(case),
-            claims.under(changes, case.actor, self.picture, case.now_us),
+            claims.under(case.bound.changes, case.actor, self.picture, case.now_us),
             proposal.caused_by,
             proposal.observation,
             tuple(name for name in domains if name),
@@ -429,12 +432,14 @@ class Admission:
     def _look(self, case: Case) -> None:
         self._follow(case)
         fresh = self._fresh(case)
-        if all(effect.field != case.unclear for effect in fresh):
+        if case.unclear and all(effect.field != case.unclear for effect in fresh):
             case.unclear = ""
-        instances: dict[str, Instance] = {}
-        for name in dict.fromkeys(effect.field for effect in fresh):
-            instances.update((item.key, item) for item in self.picture.instances(name))
-        case.findings = [(item, judge(item, self.picture, fresh, case.now_us)) for item in instances.values()]
+        met: set[str] = set()
+        for effect in fresh:
+            for item in self.picture.instances(effect.field):
+                if item.key not in met:
+                    met.add(item.key)
+                    case.findings.append((item, judge(item, self.picture, fresh, case.now_us)))
 
     def _fresh(self, case: Case) -> tuple[Effect, ...]:
         """Return what a case does that is not judged yet: all, but for what takes back an act in doubt.
@@ -456,7 +461,7 @@ class Admission:
             reached = self.world.influences(change.field)
             if not reached:
                 continue
-            before = now.get(change.field, self.picture.peek(change.field).at(case.now_us))
+            before = now[change.field] if change.field in now else self.picture.peek(change.field).at(case.now_us)
             now[change.field] = after = applied(before, effect)
             step = change.value if change.op == "add" else _difference(before, after)
             if self._is_set_in_flight(change):
@@ -470,7 +475,7 @@ class Admission:
                 for far in reached
                 if step != 0
             ]
-        case.effects = tuple(sorted(made, key=lambda effect: effect.lag_us))
+        case.effects = tuple(sorted(made, key=attrgetter("lag_us")))
 
     def _is_set_in_flight(self, change: Change) -> bool:
         flying = self._flying(change.field)
@@ -482,7 +487,7 @@ class Admission:
 
     def _flying(self, field: str) -> list[Effect]:
         flights = self.picture.on_field(field)
-        return [effect for flight in flights for effect in flight.effects if effect.field == field]
+        return [effect for flight in flights for effect in flight.effects if effect.field == field] if flights else []
 
     def _is_set(self, field: str) -> bool:
         section = self.world.section(field)
@@ -490,25 +495,27 @@ class Admission:
 
     def _settle_us(self, case: Case) -> int:
         """Return how long after its outcome all of an act shows: the changes, then what follows from them."""
-        own = (
-            self.world.settle_s(change.field) if settle_s is None else settle_s
-            for change, settle_s in zip(case.bound.changes, case.bound.settles_s, strict=True)
-        )
-        return round(max(own, default=0.0) * 1e6) + max((effect.lag_us for effect in case.effects), default=0)
+        longest_s = 0.0
+        for (_, section), settle_s in zip(case.touched, case.bound.settles_s, strict=True):
+            longest_s = max(longest_s, section.settle_s if settle_s is None else settle_s)
+        return round(longest_s * 1e6) + (case.effects[-1].lag_us if case.effects else 0)
 
-    def _told_change(self, change: Change) -> Change:
-        state = self.picture.peek(change.field)
-        after = applied(state.value, Effect(change.field, change.op, change.value))
-        version = state.version + len(self.picture.flights_by_field.get(change.field, ())) + 1
-        settle_s = self.world.settle_s(change.field)
-        return Change(change.field, change.op, change.value, state.value, after, version, settle_s)
+    def _told_changes(self, case: Case) -> tuple[Change, ...]:
+        told: list[Change] = []
+        for change, section in case.touched:
+            name, op, value = change.field, change.op, change.value
+            state = self.picture.peek(name)
+            after = applied(state.value, Effect(name, op, value))
+            version = state.version + len(self.picture.on_field(name)) + 1
+            told.append(Change(name, op, value, state.value, after, version, section.settle_s))
+        return tuple(told)
 
-    def _touched(self, case: Case, changes: tuple[Change, ...]) -> Touched:
+    def _touched(self, case: Case, changes: tuple[Change, ...], plan: str) -> Touched:
         return Touched(
             ticket=case.proposal.ticket,
             changes=changes,
             reads=case.proposal.reads,
-            plan=self._plan(case),
+            plan=plan,
             claim=claims.under(changes, case.actor, self.picture, case.now_us),
             caused_by=case.proposal.caused_by,
             would=tuple(case.would),

@@ -1,16 +1,18 @@
-"""What is believed of a field, and what acts do to it: values, versions, landed acts, steps within windows."""
+"""What is believed of a field, and what acts do to it: values, versions, landed acts, steps within windows.
+
+Values that can be in no cycle are kept from the garbage collector (`gc=False`): it would look at all of them in vain.
+"""
 
 from __future__ import annotations
 
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
 
-from comity.coordination.handling import as_set
+from comity.coordination.handling import NUMBERS, as_set
 from comity.journal.world import Change, FieldValue, Observation, Op, Scalar
 
 LANDED_MAX = 64
@@ -18,7 +20,7 @@ LANDED_MAX = 64
 Phase = Literal["held", "meant", "doubt", "done"]
 
 
-class Effect(msgspec.Struct, frozen=True, array_like=True):
+class Effect(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What an act does to one field, `lag_us` after it happened (more than 0: it follows by a dependency).
 
     A `set` of None says that the field is not known from then on.
@@ -30,7 +32,7 @@ class Effect(msgspec.Struct, frozen=True, array_like=True):
     lag_us: int = 0
 
 
-class Flight(msgspec.Struct, frozen=True, array_like=True):
+class Flight(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An act in flight: its reservation. `held` is tentative, `meant` durable; `done` waits for its settle time.
 
     `key` names the act (tool and canonical arguments), so that the same act by somebody else is seen.
@@ -57,7 +59,7 @@ class Flight(msgspec.Struct, frozen=True, array_like=True):
         return self.done_us + self.settle_us if self.phase == "done" else 0
 
 
-class FieldRow(msgspec.Struct, frozen=True, array_like=True):
+class FieldRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is believed of a field, as it is stored.
 
     `observed_us` is 0 for a value that nobody observed, `is_proposed` says that whoever said it may not observe it.
@@ -77,7 +79,7 @@ class FieldRow(msgspec.Struct, frozen=True, array_like=True):
     landed_us: int = 0
 
 
-class Landed(msgspec.Struct, frozen=True, array_like=True):
+class Landed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An act that became part of a value: it happened from `from_us` to `settled_us`."""
 
     from_us: int
@@ -85,8 +87,7 @@ class Landed(msgspec.Struct, frozen=True, array_like=True):
     effect: Effect
 
 
-@dataclass(slots=True)
-class FieldState:
+class FieldState(msgspec.Struct, gc=False):
     """What is believed of a field now; names as in `FieldRow`. An observation counts for `max_age_us` (None: ever)."""
 
     value: FieldValue
@@ -95,11 +96,11 @@ class FieldState:
     by: str = ""
     is_proposed: bool = True
     observation: str = ""
-    steps: list[tuple[int, float]] = field(default_factory=list)
+    steps: list[tuple[int, float]] = msgspec.field(default_factory=list)
     proposed: FieldValue = None
     until_us: int = 0
     landed_us: int = 0
-    landed: deque[Landed] = field(default_factory=lambda: deque(maxlen=LANDED_MAX))
+    landed: deque[Landed] = msgspec.field(default_factory=lambda: deque(maxlen=LANDED_MAX))
     max_age_us: int | None = None
 
     def row(self) -> FieldRow:
@@ -187,7 +188,7 @@ def applied(value: FieldValue, effect: Effect) -> FieldValue:
     if effect.op == "set":
         return effect.value
     if effect.op == "add":
-        if isinstance(value, int | float) and isinstance(effect.value, int | float):
+        if isinstance(value, NUMBERS) and isinstance(effect.value, NUMBERS):
             return value + effect.value
         return None
     if not isinstance(value, tuple):
@@ -221,14 +222,14 @@ def takes_back(effect: Effect, flight: Flight) -> bool:
 
 def step_of(effect: Effect) -> float:
     """Return by how much an effect counts in a window: its step; 1 for anything that is no step."""
-    if effect.op == "add" and isinstance(effect.value, int | float):
+    if effect.op == "add" and isinstance(effect.value, NUMBERS):
         return float(effect.value)
     return 1.0
 
 
 def is_same(left: FieldValue, right: FieldValue, epsilon: float) -> bool:
     """Tell whether two values are the same; numbers may differ by `epsilon`."""
-    if isinstance(left, int | float) and isinstance(right, int | float):
+    if isinstance(left, NUMBERS) and isinstance(right, NUMBERS):
         return abs(left - right) <= epsilon
     return left == right
 

@@ -15,13 +15,14 @@ from typing import Any
 
 from comity.coordination.analysis import Among, Part, Possible, Span, surely
 from comity.coordination.believed import Effect, applied
-from comity.coordination.finding import Finding
+from comity.coordination.finding import NOTHING, Finding
 from comity.coordination.handling import as_set
-from comity.coordination.invariant import BoundTerm, Instance
+from comity.coordination.invariant import TOLERANCE, BoundTerm, Instance
 from comity.coordination.orders import TooMany, every_order
 from comity.coordination.picture import Picture
 from comity.coordination.scene import Effects, Piece, Scene
-from comity.coordination.summing import TOLERANCE, Sum
+from comity.coordination.stepping import judge_steps
+from comity.coordination.summing import Sum
 from comity.core.expression import ExpressionError, Value
 from comity.journal.world import FieldValue
 
@@ -34,7 +35,6 @@ State = tuple[FieldValue, ...]
 Move = Callable[[State], State]
 Both = tuple[State, State]
 """A world with the act, and the same without it."""
-_NOTHING = Finding()
 _ABSENT = "\0absent"
 """The value of a field that does not exist until something touches it."""
 
@@ -45,22 +45,19 @@ def judge(instance: Instance, picture: Picture, effects: Sequence[Effect], now_u
     Cost: linear in what is in flight on the invariant's fields; `STATES_MAX` states for one that is not linear.
     """
     scene = Scene(instance, picture, effects, now_us)
-    if not scene.mine.stages:
-        return Finding()
-    found = [
-        Sum(scene, form).judge() if form is not None else Trial(scene, part).judge()
-        for part, form in zip(instance.parts, instance.forms, strict=True)
-    ]
-    is_broken = any(one.is_broken for one in found)
-    presses = any(one.presses for one in found)
-    worst = next((one for one in found if one.breaks), None) or next((one for one in found if one.is_unknown), None)
-    if worst is None:
-        if not is_broken and not presses:
-            return _NOTHING
-        return Finding(is_broken=is_broken, improves=any(one.improves for one in found), presses=presses)
-    condition = instance.parts[found.index(worst)].condition.text
-    alone = any(one.alone for one in found)
-    return worst._replace(alone=alone, is_broken=is_broken, presses=presses, condition=condition, values=_told(scene))
+    if not scene.mine.effects:
+        return NOTHING
+    worst, is_broken, improves, presses, alone, condition = NOTHING, False, False, False, False, ""
+    for part, form in instance.conditions:
+        found = (judge_steps(scene, form) or Sum(scene, form).judge()) if form else Trial(scene, part).judge()
+        is_broken, improves = is_broken or found.is_broken, improves or found.improves
+        presses, alone = presses or found.presses, alone or found.alone
+        if found.breaks > worst.breaks or (found.is_unknown and worst is NOTHING):
+            worst, condition = found, part.condition.text
+    if worst is not NOTHING:
+        told = _told(scene)
+        return Finding(worst.breaks, alone, worst.is_unknown, is_broken, worst.improves, presses, condition, told)
+    return Finding(is_broken=is_broken, improves=improves, presses=presses) if is_broken or presses else NOTHING
 
 
 def is_false(instance: Instance, picture: Picture, now_us: int) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from comity.journal.world import FieldValue
 
 
-class Finding(NamedTuple):
+class Finding(msgspec.Struct, frozen=True, gc=False):
     """What an act means for an invariant.
 
     `breaks`: some world would be broken by it; `alone`: also if nothing that is in flight happens. `is_unknown`: a
@@ -23,3 +23,7 @@ class Finding(NamedTuple):
     presses: bool = False
     condition: str = ""
     values: tuple[tuple[str, FieldValue], ...] = ()
+
+
+NOTHING = Finding()
+"""The act means nothing for the invariant."""

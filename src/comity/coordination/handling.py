@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -12,12 +12,16 @@ from comity.coordination.naming import Template, argument
 from comity.core.errors import UsageError
 from comity.core.expression import MAGNITUDE_MAX, Expression, ExpressionError, Value, parse
 from comity.journal.spec import ToolSpec
-from comity.journal.world import Change, FieldValue, Op
+from comity.journal.world import Change, FieldValue
 
 TOUCHES_MAX = 100
+NUMBERS = (int, float)
+"""What can be reckoned with; a constant, since `int | float` is made anew each time that it is met."""
+_SCALARS = (bool, int, float, str, type(None))
+_MANY = (frozenset, tuple)
 
 
-class BoundPremise(NamedTuple):
+class BoundPremise(msgspec.Struct, frozen=True, gc=False):
     """A premise with its arguments in it."""
 
     field: str
@@ -26,7 +30,7 @@ class BoundPremise(NamedTuple):
     max_age_s: float | None
 
 
-class Bound(NamedTuple):
+class Bound(msgspec.Struct, frozen=True, gc=False):
     """What one call touches and rests on. `settles_s` are the touches' own settle times, None for the fields'."""
 
     changes: tuple[Change, ...]
@@ -38,7 +42,7 @@ class Bound(NamedTuple):
 class Handling:
     """A tool's touches and premises, compiled."""
 
-    __slots__ = ("_observed", "_premises", "_touches", "_when", "name", "section")
+    __slots__ = ("_observed", "_premises", "_reads", "_settles_s", "_touches", "_when", "name", "section")
 
     def __init__(self, name: str, section: ToolSection) -> None:
         """Compile; see `of` and `beside`."""
@@ -48,6 +52,9 @@ class Handling:
         self._premises = [(Template(item.field), parse(item.holds), item) for item in section.premises]
         self._when = parse(section.when) if section.when else None
         self._observed = [(Template(field), parse(text)) for field, text in section.observes.items()]
+        self._settles_s = tuple(item.settle_s for item in section.touches)
+        read = [value for _, value, _ in self._touches] + [holds for _, holds, _ in self._premises]
+        self._reads = frozenset().union(*(item.names for item in (*read, *([self._when] if self._when else ()))))
         if len(self._touches) > TOUCHES_MAX:
             raise UsageError("too_many_touches", f"tool `{name}` has more than {TOUCHES_MAX} touches")
 
@@ -77,17 +84,15 @@ class Handling:
         Raises:
             UsageError: an argument is missing or cannot be meant.
         """
-        names = _names(args)
-        plan = argument(args, self.section.plan) if self.section.plan else None
+        names = _names({name: args[name] for name in self._reads if name in args})
+        plan = str(argument(args, self.section.plan) or "") if self.section.plan else ""
         if self._when is not None and not self._when.holds(names):
-            return Bound((), (), (), str(plan or ""))
-        changes = tuple(
-            _change(template.fill(args), value(names), item, is_set) for template, value, item in self._touches
-        )
-        premises = tuple(
+            return Bound((), (), (), plan)
+        changes = [_change(template.fill(args), value(names), item, is_set) for template, value, item in self._touches]
+        premises = [
             BoundPremise(template.fill(args), holds, names, item.max_age_s) for template, holds, item in self._premises
-        )
-        return Bound(changes, premises, tuple(item.settle_s for _, _, item in self._touches), str(plan or ""))
+        ]
+        return Bound(tuple(changes), tuple(premises), self._settles_s, plan)
 
     def rests(self, field: str, value: FieldValue) -> bool | None:
         """Tell whether what is required of a field holds of a value; None where that is nothing, or cannot be said."""
@@ -117,7 +122,7 @@ class Handling:
 def _names(values: Mapping[str, Any]) -> dict[str, Value]:
     made: dict[str, Value] = {}
     for name, value in values.items():
-        if isinstance(value, bool | int | float | str) or value is None:
+        if isinstance(value, _SCALARS):
             made[name] = value
         elif isinstance(value, list) and all(isinstance(item, bool | int | float | str) for item in value):
             made[name] = tuple(value)
@@ -125,9 +130,7 @@ def _names(values: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def _plain(value: Value) -> FieldValue:
-    if isinstance(value, frozenset | tuple):
-        return as_set(value)
-    return value
+    return as_set(value) if isinstance(value, _MANY) else value
 
 
 def as_set(values: Iterable[Any]) -> tuple[Any, ...]:
@@ -137,13 +140,11 @@ def as_set(values: Iterable[Any]) -> tuple[Any, ...]:
 
 def is_number(value: object) -> TypeGuard[int | float]:
     """Tell whether a value is a number that can be reckoned with: no boolean, NaN, infinity or monster."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -MAGNITUDE_MAX <= value <= MAGNITUDE_MAX
+    return isinstance(value, NUMBERS) and not isinstance(value, bool) and -MAGNITUDE_MAX <= value <= MAGNITUDE_MAX
 
 
 def _change(field: str, value: Value, item: TouchSection, is_set: Callable[[str], bool] | None) -> Change:
-    op: Op = item.op
     came = _plain(value)
-    is_step = isinstance(came, int | float) and not isinstance(came, bool) and not (is_set and is_set(field))
-    if op == "remove" and is_step:
-        return Change(field, "add", -came)  # type: ignore[operator]  # a number, by now
-    return Change(field, op, came)
+    if item.op != "remove" or isinstance(came, bool) or not isinstance(came, int | float) or (is_set and is_set(field)):
+        return Change(field, item.op, came)
+    return Change(field, "add", -came)

@@ -5,7 +5,8 @@ How they are judged over everything in flight is in `corners`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from comity.coordination.analysis import Part, parts
@@ -14,6 +15,8 @@ from comity.coordination.naming import Template, folded, split_field
 from comity.core.errors import UsageError
 from comity.core.expression import Expression, parse
 
+TOLERANCE = 1e-9
+"""Sums of floating-point numbers that differ by less are the same."""
 TermKind = Literal["field", "sum", "count", "max", "min", "sum_within", "count_within"]
 
 
@@ -38,7 +41,8 @@ class BoundTerm(NamedTuple):
         return self.name == field if self.pattern is None else self.pattern.match(field) is not None
 
 
-class Form(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Form:
     """What a linear condition Σ factor·term + constant ≤ 0 adds up: single fields, groups of them, windows."""
 
     singles: tuple[tuple[str, float], ...]
@@ -48,14 +52,42 @@ class Form(NamedTuple):
     constant: float
     is_strict: bool
 
+    def weight(self, field: str, groups: Container[str]) -> float:
+        """Return by how much a step of one unit at a field, which is one of these groups, raises the sum."""
+        total = 0.0
+        for name, factor in self.singles:
+            if name == field:
+                total += factor
+        for name, factor in self.groups:
+            if name in groups:
+                total += factor
+        return total
+
+    def is_over(self, total: float) -> bool:
+        """Tell whether the condition is false where it adds up to this."""
+        return total >= -TOLERANCE if self.is_strict else total > TOLERANCE
+
 
 class Instance:
     """An invariant of one group of resources: the fields (`names`) and `patterns` that it speaks of.
 
-    `forms` has what each part adds up, None where it is not linear.
+    `conditions` are its parts, each with what it adds up, None where it is not linear. `is_enforced`: what could break
+    it is turned away.
     """
 
-    __slots__ = ("expression", "forms", "horizon_us", "key", "names", "parts", "patterns", "rule", "section", "terms")
+    __slots__ = (
+        "conditions",
+        "expression",
+        "horizon_us",
+        "is_enforced",
+        "key",
+        "names",
+        "parts",
+        "patterns",
+        "rule",
+        "section",
+        "terms",
+    )
 
     def __init__(self, rule: Rule, bound: Mapping[str, str]) -> None:
         """Fill a rule's templates with `bound`."""
@@ -66,7 +98,8 @@ class Instance:
         self.terms = {name: _bound(term, bound) for name, term in rule.terms.items()}
         self.names = frozenset(term.name for term in self.terms.values() if term.pattern is None)
         self.patterns = frozenset(term.name for term in self.terms.values() if term.pattern is not None)
-        self.forms = tuple(_form(part, self.terms) for part in rule.parts)
+        self.is_enforced = rule.section.mode == "enforce" and rule.section.severity != "warn"
+        self.conditions = tuple((part, _form(part, self.terms)) for part in rule.parts)
         self.horizon_us = round(rule.section.horizon_s * 1e6)
         filled = ",".join(f"{name}={value}" for name, value in sorted(bound.items()))
         self.key = f"{rule.name}({filled})" if filled else rule.name
@@ -74,11 +107,6 @@ class Instance:
     def covers(self, field: str) -> bool:
         """Tell whether the invariant speaks of a field."""
         return any(term.covers(field) for term in self.terms.values())
-
-    @property
-    def is_enforced(self) -> bool:
-        """Tell whether what could break it is turned away."""
-        return self.section.mode == "enforce" and self.section.severity != "warn"
 
     def __repr__(self) -> str:
         return f"Instance({self.key!r})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -25,6 +25,7 @@ from comity.coordination.believed import (
     fields_of,
     step_of,
 )
+from comity.coordination.handling import NUMBERS
 from comity.coordination.invariant import Instance
 from comity.coordination.world import World
 from comity.journal.world import Claim, FieldValue, Observation, Plan
@@ -33,14 +34,45 @@ __all__ = ["Effect", "FieldRow", "FieldState", "Flight", "Group", "Phase", "Pict
 
 
 class Group:
-    """The fields that match a pattern of an invariant, and what is in flight on them."""
+    """The fields that match a pattern of an invariant, and what is in flight on them.
 
-    __slots__ = ("flights", "members")
+    What they add up to is kept until one of them changes (`changed`).
+    """
+
+    __slots__ = ("_steps", "_total", "flights", "members")
 
     def __init__(self) -> None:
         """Begin empty."""
         self.members: dict[str, FieldState] = {}
         self.flights: dict[str, Flight] = {}
+        self._total: tuple[float, frozenset[str]] | None = None
+        self._steps: list[tuple[int, float]] | None = None
+
+    def changed(self) -> None:
+        """Take that a member came, went or changed."""
+        self._total = self._steps = None
+
+    def total(self, now_us: int) -> tuple[float, frozenset[str]]:
+        """Return the sum of what is known of the members, and those of which nothing is."""
+        if self._total is not None:
+            return self._total
+        total, unknown, is_lasting = 0.0, set[str](), True
+        for name, state in self.members.items():
+            value = state.at(now_us)
+            is_lasting = is_lasting and state.max_age_us is None
+            if isinstance(value, NUMBERS):
+                total += value
+            else:
+                unknown.add(name)
+        found = total, frozenset(unknown)
+        self._total = found if is_lasting else None
+        return found
+
+    def steps(self) -> list[tuple[int, float]]:
+        """Return the steps of the members for windows."""
+        if self._steps is None:
+            self._steps = [step for state in self.members.values() for step in state.steps]
+        return self._steps
 
 
 class Picture:
@@ -99,6 +131,7 @@ class Picture:
         value = None if self.world.misfit(seen.field, seen.value) else self.world.normal(seen.field, seen.value)
         taken = state.observe(seen, value, section.epsilon if section is not None else 0.0)
         if taken:
+            self._changed(seen.field)
             for flight in self.on_field(seen.field):
                 if state.was_seen_since(flight):
                     self.half_seen.add(flight.ticket)
@@ -134,11 +167,17 @@ class Picture:
         self.fields[name] = state
         for rule, bound, groups, _ in self.world.spoken_of(name):
             for pattern in groups:
-                self.groups.setdefault(pattern, Group()).members[name] = state
+                group = self.groups.setdefault(pattern, Group())
+                group.members[name] = state
+                group.changed()
             if rule.is_open and bound is not None:
                 item = self.world.instance(rule, bound)
                 self._open.setdefault(rule.name, {})[item.key] = item
         return state
+
+    def _changed(self, name: str) -> None:
+        for pattern in self.world.groups_of(name):
+            self.groups[pattern].changed()
 
     # Flights
 
@@ -152,10 +191,14 @@ class Picture:
         self.flights[flight.ticket] = flight
         if flight.phase == "done":
             heapq.heappush(self.due, (flight.settled_us, flight.ticket))
-        for name in fields_of(flight.effects):
+        for effect in flight.effects:
+            name = effect.field
             if self.state(name).was_seen_since(flight):
                 self.half_seen.add(flight.ticket)
-            self.flights_by_field.setdefault(name, {})[flight.ticket] = flight
+            there = self.flights_by_field.get(name)
+            if there is None:
+                there = self.flights_by_field[name] = {}
+            there[flight.ticket] = flight
             for pattern in self.world.groups_of(name):
                 self.groups[pattern].flights[flight.ticket] = flight
 
@@ -176,9 +219,10 @@ class Picture:
             self.plan_steps[found.plan] = max(0, self.plan_steps.get(found.plan, 0) - 1)
         return found
 
-    def on_field(self, name: str) -> Iterable[Flight]:
+    def on_field(self, name: str) -> Collection[Flight]:
         """Return what is in flight on a field."""
-        return self.flights_by_field.get(name, {}).values()
+        there = self.flights_by_field.get(name)
+        return there.values() if there else ()
 
     def parted(self, flight: Flight, effects: Sequence[Effect]) -> list[list[Effect]]:
         """Return an act's effects as they come together: what was seen since it began may be there already, or not yet.
@@ -225,6 +269,8 @@ class Picture:
                 state.stepped(flight.from_us if by < 0 else flight.done_us, by, flight.done_us - window_us)
                 changed.append(effect.field)
         self._forget(flight.ticket)
+        for name in changed:
+            self._changed(name)
         return list(dict.fromkeys(changed))
 
     def _forget(self, ticket: str) -> Flight | None:
@@ -258,6 +304,8 @@ class Picture:
 
     def claims_over(self, name: str, now_us: int) -> Iterable[Claim]:
         """Return the claims in force over a field, oldest first."""
+        if not self.claims:
+            return ()
         found = [
             claim
             for claim in self.claims.values()
@@ -281,6 +329,7 @@ class Picture:
             window_us = self.world.window_us(name)
             if state.steps and state.steps[0][0] <= now_us - window_us:
                 state.steps = [step for step in state.steps if step[0] > now_us - window_us]
+                self._changed(name)
             is_idle = name not in self._named and name not in self.flights_by_field and not state.steps
             if is_idle and state.observed_us == 0 and state.version == 0:
                 gone.append(name)
@@ -288,6 +337,7 @@ class Picture:
             del self.fields[name]
             for pattern in self.world.groups_of(name):
                 self.groups[pattern].members.pop(name, None)
+                self.groups[pattern].changed()
                 if not self.groups[pattern].members:
                     del self.groups[pattern]
         if gone:

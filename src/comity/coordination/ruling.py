@@ -13,7 +13,7 @@ from comity.journal.world import Acted, Read, Touched
 Word = Literal["admit", "trim", "defer", "reject", "escalate", "redundant"]
 
 
-class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+class Proposal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call that wants to touch the world. `call` names it (`TASK/CALL`), `ticket` its reservation.
 
     `waits` is how often it was deferred already, `allowed` the rules that a person let it pass. `valid_until_us` is
@@ -37,7 +37,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     undoes: str = ""
 
 
-class Ruling(msgspec.Struct, frozen=True, kw_only=True):
+class Ruling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer. `rule` is what decided, `remedy` what would make the call admissible: ids, numbers and times only.
 
     Admitted: `touched` goes into the intent, `flight` is the reservation. Trimmed: `args` are the arguments that would

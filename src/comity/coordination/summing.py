@@ -11,12 +11,9 @@ from typing import NamedTuple
 
 from comity.coordination.believed import Effect
 from comity.coordination.finding import Finding
-from comity.coordination.invariant import Form
+from comity.coordination.invariant import TOLERANCE, Form
 from comity.coordination.scene import Piece, Scene
 from comity.journal.world import FieldValue
-
-TOLERANCE = 1e-9
-"""Sums of floating-point numbers that differ by less are the same."""
 
 
 class Future(NamedTuple):
@@ -56,14 +53,14 @@ class Sum:
         if unknown or self._is_unclear():
             return Finding(is_unknown=is_worse, alone=is_worse, presses=is_worse)
         still = held + self._form.constant
-        is_broken = self._is_over(still + futures[0].now)
+        is_broken = self._form.is_over(still + futures[0].now)
         if not is_worse:
             return Finding(is_broken=is_broken, improves=is_broken and max(self._rises(scene.mine)) < -TOLERANCE)
         alone = [still + future.worst + max(self._rises(scene.mine, future.gone_us)) for future in futures]
         together = [one + self._others(future.gone_us) for one, future in zip(alone, futures, strict=True)]
         return Finding(
-            breaks=self._is_over(max(together)),
-            alone=self._is_over(max(alone)),
+            breaks=self._form.is_over(max(together)),
+            alone=self._form.is_over(max(alone)),
             is_broken=is_broken,
             presses=True,
         )
@@ -82,7 +79,7 @@ class Sum:
 
     def _is_broken(self) -> bool:
         held, unknown = self._held()
-        return not unknown and self._is_over(held + self._form.constant + self._futures()[0].now)
+        return not unknown and self._form.is_over(held + self._form.constant + self._futures()[0].now)
 
     def _weigh(self) -> None:
         """Weigh the fields that anything in flight is on."""
@@ -110,26 +107,19 @@ class Sum:
         others = [one + self._others(future.gone_us) for one, future in zip(own, futures, strict=True)]
         together = rest + max(others) + sum(high for _, high in ranges.values())
         alone = rest + max(own) + sum(self._ends(field, (scene.mine,))[1] for field in self._sets)
-        is_broken = not unknown and self._is_over(held + form.constant + futures[0].now)
+        is_broken = not unknown and self._form.is_over(held + form.constant + futures[0].now)
         return Finding(
-            breaks=is_worse and self._is_over(together),
-            alone=is_worse and self._is_over(alone),
+            breaks=is_worse and self._form.is_over(together),
+            alone=is_worse and self._form.is_over(alone),
             is_broken=is_broken,
             improves=is_broken and not is_worse and alone < held + form.constant + futures[0].worst - TOLERANCE,
             presses=is_worse,
         )
 
-    def _is_over(self, total: float) -> bool:
-        return total >= -TOLERANCE if self._form.is_strict else total > TOLERANCE
-
     # What is known
 
     def _weight(self, field: str) -> float:
-        total = sum(factor for name, factor in self._form.singles if name == field)
-        if self._form.groups:
-            patterns = self._scene.picture.world.groups_of(field)
-            total += sum(factor for name, factor in self._form.groups if name in patterns)
-        return total
+        return self._form.weight(field, self._scene.picture.world.groups_of(field))
 
     def _base(self, field: str) -> FieldValue:
         """Return what a field adds before anything in flight: one that does not exist is in no sum."""
@@ -146,12 +136,9 @@ class Sum:
             else:
                 unknown.add(name)
         for pattern, factor in self._form.groups:
-            for name, state in self._scene.picture.group(pattern).members.items():
-                value = state.value if state.max_age_us is None else state.at(now_us)
-                if isinstance(value, int | float):
-                    total += factor * value
-                else:
-                    unknown.add(name)
+            there, missing = self._scene.picture.group(pattern).total(now_us)
+            total += factor * there
+            unknown |= missing
         for pattern, factor in self._form.counts:
             total += factor * len(self._scene.picture.group(pattern).members)
         return total, unknown

@@ -44,7 +44,7 @@ class Premise(msgspec.Struct, frozen=True, omit_defaults=True):
     max_age_s: float | None = None
 
 
-class Change(msgspec.Struct, frozen=True, array_like=True):
+class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A touch with its arguments in it: what a call is about to do, or did, to one field.
 
     `value` is the new value (`set`), the signed step (`add`, also for `remove` of a number) or the element. `before`
@@ -60,14 +60,14 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
     settle_s: float = 0.0
 
 
-class Read(msgspec.Struct, frozen=True, array_like=True):
+class Read(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A field that a decision rested on, and the version that it saw."""
 
     field: str
     version: int
 
 
-class Touched(msgspec.Struct, frozen=True, array_like=True):
+class Touched(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What admission let a call do: kept in its intent, so that reservations, detectors and the map read the journal.
 
     `components` are the parts of the world that judged it, with their epochs; `ticket` names its reservation. `plan`

@@ -224,7 +224,7 @@ class Admission:
             if known and not _number(change.value) > max(known):
                 newest = f"{max(known):g}"
                 reason = f"`{change.field}` is at generation {newest}, and {_shown(change.value)} is not newer"
-                return _reject("generation", reason, f"if that is your plan nothing is left to do, else plan above {newest}")
+                return _reject("generation", reason, f"nothing is left to do if that is it; else plan above {newest}")
             if flying and "generation" not in case.proposal.allowed:
                 reason = f"an older `{change.field}` is under way"
                 return self._defer(case, "generation", reason, [change.field], {change.field})

@@ -7,6 +7,7 @@ them (Unicode NFKC, no case, no blanks at the ends), so that no alias passes bes
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,7 @@ _ODD = re.compile(r"[\x00-\x1f\x7f{}*\s]")
 
 
 def canonical_name(text: str) -> str:
-    """Return the canonical form of a resource's or field's name.
+    """Return the canonical form of a resource's or field's name: one object for each name, found in tables at once.
 
     Raises:
         UsageError: it is empty, too long, or has blanks, characters that nobody sees, braces or `*` in it.
@@ -30,7 +31,7 @@ def canonical_name(text: str) -> str:
     if not name or len(name) > NAME_CHARS_MAX or _ODD.search(name) or "//" in name or _is_hidden(name):
         hint = f"1 to {NAME_CHARS_MAX} characters without blanks, `{{`, `}}`, `*` or `//`"
         raise UsageError("bad_name", f"`{text[:60]}` cannot name a resource or field", hint=hint, retry="rethink")
-    return name
+    return sys.intern(name)
 
 
 def folded(text: str) -> str:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from comity.coordination.contracts import Contract
 from comity.coordination.document import Aggregate, FieldSection, InvariantSection, KindSection, Relation, WorldDocument
 from comity.coordination.handling import Handling, as_set, is_number
@@ -52,6 +54,25 @@ class Link(NamedTuple):
     relation: Relation
     gain: float
     lag_s: float
+
+
+class Known(msgspec.Struct, gc=False):
+    """All that the file says of a field, compiled when the field is first met.
+
+    `parts` are what its kind's template found in its name, `groups` the patterns of invariants, filled in, that it is
+    one of, `window_us` the longest window that counts its steps (0: none). What speaks of other fields too is made when
+    it is first asked for.
+    """
+
+    kind: Kind | None
+    section: FieldSection | None
+    parts: Mapping[str, str]
+    spoken: tuple[Speaks, ...]
+    groups: tuple[str, ...]
+    window_us: int
+    is_open: bool
+    instances: tuple[Instance, ...] | None = None
+    influences: tuple[Influence, ...] | None = None
 
 
 def misfit(section: FieldSection, value: FieldValue) -> str:
@@ -106,20 +127,23 @@ class World:
         self._contracts = {name: Contract(name, section) for name, section in document.contracts.items()}
         self._tools = {name: Handling.of(name, section) for name, section in document.tools.items()}
         self.kinds = self._compiled_kinds()
-        self._fields: dict[str, tuple[Kind, FieldSection, dict[str, str]] | None] = {}
-        self._spoken: dict[str, tuple[Speaks, ...]] = {}
-        self._groups: dict[str, frozenset[str]] = {}
-        self._fixed: dict[str, tuple[Instance, ...] | None] = {}
+        self._known: dict[str, Known] = {}
         self._instances: dict[tuple[str, tuple[tuple[str, str], ...]], Instance] = {}
-        self._reached: dict[str, tuple[Influence, ...]] = {}
         self.labels = {canonical_name(name): item for name, item in document.resources.items()}
 
     # Fields
 
+    def known(self, field: str) -> Known:
+        """Return all that the file says of a field (a canonical name)."""
+        found = self._known.get(field)
+        if found is None:
+            found = self._compiled(field)
+            _keep(self._known, field, found)
+        return found
+
     def section(self, field: str) -> FieldSection | None:
-        """Return what the file says of a field (a canonical name), None where it knows no such field."""
-        found = self._find(field)
-        return None if found is None else found[1]
+        """Return the section of a field, None where the file knows no such field."""
+        return self.known(field).section
 
     def require(self, field: str) -> FieldSection:
         """Return what the file says of a field.
@@ -149,13 +173,13 @@ class World:
 
     def kind_of(self, field: str) -> str:
         """Return the kind of a field's resource, empty for an unknown field."""
-        found = self._find(field)
-        return "" if found is None else found[0].name
+        kind = self.known(field).kind
+        return "" if kind is None else kind.name
 
     def component_of(self, field: str) -> str:
         """Return the component that a field belongs to, empty for an unknown field."""
-        found = self._find(field)
-        return "" if found is None else found[0].component
+        kind = self.known(field).kind
+        return "" if kind is None else kind.component
 
     def settle_s(self, field: str) -> float:
         """Return within how many seconds of its outcome a change of this field shows."""
@@ -168,12 +192,12 @@ class World:
         named = self.labels.get(resource)
         if named is not None and named.domain:
             return named.domain
-        found = self._find(field)
-        if found is None or not found[0].domain:
+        found = self.known(field)
+        if found.kind is None or not found.kind.domain:
             return ""
-        values = {**found[2], **(named.labels if named is not None else {})}
+        values = {**found.parts, **(named.labels if named is not None else {})}
         try:
-            return Template(found[0].domain).fill(values)
+            return Template(found.kind.domain).fill(values)
         except UsageError:
             return ""
 
@@ -191,17 +215,13 @@ class World:
         for resource in self.labels:
             for kind in self.kinds.values():
                 if kind.template.match(resource) is not None:
-                    yield from (f"{resource}.{name}" for name in kind.fields)
+                    yield from (canonical_name(f"{resource}.{name}") for name in kind.fields)
 
     # Rules
 
     def spoken_of(self, field: str) -> tuple[Speaks, ...]:
         """Return which rules speak of a field, and how."""
-        found = self._spoken.get(field)
-        if found is None:
-            found = self._book.of(field)
-            _keep(self._spoken, field, found)
-        return found
+        return self.known(field).spoken
 
     def instance(self, rule: Rule, bound: Mapping[str, str]) -> Instance:
         """Return a rule with its names filled in."""
@@ -212,22 +232,21 @@ class World:
             _keep(self._instances, key, found)
         return found
 
-    def groups_of(self, field: str) -> frozenset[str]:
+    def groups_of(self, field: str) -> tuple[str, ...]:
         """Return the patterns of invariants, filled in, that a field is one of."""
-        found = self._groups.get(field)
-        if found is None:
-            found = frozenset(pattern for item in self.spoken_of(field) for pattern in item.groups)
-            _keep(self._groups, field, found)
-        return found
+        return self.known(field).groups
 
     def fixed_instances(self, field: str) -> tuple[Instance, ...] | None:
         """Return the invariants that speak of a field, where these do not hang on what else exists; else None."""
-        if field not in self._fixed:
-            spoken = self.spoken_of(field)
-            bound = [self.instance(item.rule, item.bound) for item in spoken if item.bound is not None]
-            made = tuple({item.key: item for item in bound}.values()) if len(bound) == len(spoken) else None
-            _keep(self._fixed, field, made)
-        return self._fixed[field]
+        found = self.known(field)
+        if found.instances is None and not found.is_open:
+            made = [self.instance(item.rule, item.bound) for item in found.spoken if item.bound is not None]
+            found.instances = tuple({item.key: item for item in made}.values())
+        return found.instances
+
+    def window_us(self, field: str) -> int:
+        """Return the longest window of invariants that counts steps of a field, 0 for none."""
+        return self.known(field).window_us
 
     def instances(self, field: str, known: Iterable[str]) -> tuple[Instance, ...]:
         """Return the invariants that speak of a field, with their templates filled in.
@@ -247,17 +266,12 @@ class World:
         """Return the names of the invariants that speak of a field."""
         return tuple(dict.fromkeys(item.rule.name for item in self.spoken_of(field)))
 
-    def window_us(self, field: str) -> int:
-        """Return the longest window of invariants that counts steps of a field, 0 for none."""
-        return max((item.window_us for item in self.spoken_of(field)), default=0)
-
     def influences(self, field: str) -> tuple[Influence, ...]:
         """Return what a step at a field moves by `derives` dependencies, at most three deep."""
-        found = self._reached.get(field)
-        if found is None:
-            found = tuple(self._reach(field, 1.0, 0.0, (field,)))
-            _keep(self._reached, field, found)
-        return found
+        found = self.known(field)
+        if found.influences is None:
+            found.influences = tuple(self._reach(field, 1.0, 0.0, (field,)))
+        return found.influences
 
     def links(self, field: str) -> Iterable[tuple[str, Link]]:
         """Yield the dependencies that lead from a field, each with the field that it leads to."""
@@ -302,18 +316,20 @@ class World:
 
     # Inside
 
-    def _find(self, field: str) -> tuple[Kind, FieldSection, dict[str, str]] | None:
-        if field in self._fields:
-            return self._fields[field]
+    def _compiled(self, field: str) -> Known:
         resource, name = split_field(field)
-        found = None
-        for kind in self.kinds.values():
-            parts = kind.template.match(resource) if name in kind.fields else None
-            if parts is not None:
-                found = (kind, kind.fields[name], parts)
-                break
-        _keep(self._fields, field, found)
-        return found
+        kinds = ((kind, kind.template.match(resource)) for kind in self.kinds.values() if name in kind.fields)
+        kind, parts = next(((kind, parts) for kind, parts in kinds if parts is not None), (None, {}))
+        spoken = self._book.of(field)
+        return Known(
+            kind,
+            kind.fields[name] if kind is not None else None,
+            parts,
+            spoken,
+            tuple(dict.fromkeys(pattern for item in spoken for pattern in item.groups)),
+            max((item.window_us for item in spoken), default=0),
+            any(item.bound is None for item in spoken),
+        )
 
     def _targets(self, field: str) -> Iterable[tuple[str, Link]]:
         for link in self._links:

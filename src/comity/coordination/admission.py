@@ -7,8 +7,8 @@ invariants, contracts, detectors, reserve. A rule in *observe* never ends anythi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -16,7 +16,7 @@ import msgspec
 
 from comity.coordination import claims
 from comity.coordination.believed import applied, is_same, takes_back
-from comity.coordination.corners import judge
+from comity.coordination.corners import judge, known_values
 from comity.coordination.document import FieldSection
 from comity.coordination.finding import Finding
 from comity.coordination.handling import Bound, Handling, is_number
@@ -64,17 +64,22 @@ class Case:
     handling: Handling
     bound: Bound
     now_us: int
-    fields: tuple[str, ...] = field(init=False)
-    touched: list[tuple[Change, FieldSection]] = field(default_factory=list)
+    fields: tuple[str, ...] = ()
+    touched: Sequence[tuple[Change, FieldSection]] = ()
     effects: tuple[Effect, ...] = ()
-    findings: list[tuple[Instance, Finding]] = field(default_factory=list)
+    fresh: tuple[Effect, ...] = ()
+    findings: Sequence[tuple[Instance, Finding]] = ()
     unclear: str = ""
-    awaits: set[str] = field(default_factory=set)
+    awaits: Collection[str] = ()
     behind: str = ""
-    would: list[str] = field(default_factory=list)
+    would: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        self.fields = tuple(dict.fromkeys([change.field for change in self.bound.changes]))
+    @classmethod
+    def of(cls, proposal: Proposal, handling: Handling, bound: Bound, now_us: int) -> Case:
+        """Return the case of a proposal that nothing has been found out about."""
+        changes = bound.changes
+        fields = (changes[0].field,) if len(changes) == 1 else tuple({change.field: None for change in changes})
+        return cls(proposal, handling, bound, now_us, fields)
 
     @property
     def actor(self) -> str:
@@ -131,17 +136,16 @@ class Admission:
         bound = handling.bind(proposal.args, self._is_set)
         if not bound.changes and not bound.premises:
             return None
-        case = Case(proposal, handling, bound, now_us)
+        case = Case.of(proposal, handling, bound, now_us)
         ruling = self._valid(case) or self._same_act(case)
         if ruling is not None:
             return ruling
         try:
-            for change in bound.changes:
-                section = self.world.require(change.field)
+            case.touched = touched = [(change, self.world.require(change.field)) for change in bound.changes]
+            for change, section in touched:
                 why = _misfit(change, section)
                 if why:
                     return _reject("field_type", f"`{change.field}` {why}", "give a value that the field can have")
-                case.touched.append((change, section))
             self._look(case)
             for step in self._steps:
                 ruling = step(case)
@@ -169,7 +173,7 @@ class Admission:
         bound = handling.bind(proposal.args, self._is_set) if handling is not None else None
         if handling is None or bound is None or not bound.changes:
             return None
-        case = Case(proposal, handling, bound, now_us)
+        case = Case.of(proposal, handling, bound, now_us)
         case.touched = [(change, self.world.section(change.field) or FieldSection()) for change in bound.changes]
         self._follow(case)
         return self._reserve(case).flight
@@ -276,18 +280,17 @@ class Admission:
             if not (found.breaks or found.is_unknown) or instance.rule in case.proposal.allowed:
                 continue
             if instance.section.mode == "observe" or instance.section.severity == "warn":
-                case.would.append(f"{instance.key}: {'warn' if instance.section.severity == 'warn' else 'reject'}")
+                case.would += (f"{instance.key}: {'warn' if instance.section.severity == 'warn' else 'reject'}",)
             elif instance.section.severity == "escalate":
-                return _escalate(instance.rule, _told(instance, found))
+                return _escalate(instance.rule, self._told(case, instance, found))
             elif found.is_unknown:
-                return _reject(
-                    instance.rule, _unknown(instance, found), "wait until it is observed, or make nothing worse"
-                )
+                reason = self._unknown(case, instance)
+                return _reject(instance.rule, reason, "wait until it is observed, or make nothing worse")
             elif not found.alone:
                 flown = _flown(instance, self.picture)
-                return self._defer(case, instance.rule, _told(instance, found), flown, {instance.key})
+                return self._defer(case, instance.rule, self._told(case, instance, found), flown, {instance.key})
             else:
-                return _reject(instance.rule, _told(instance, found), "ask for less, or make room first")
+                return _reject(instance.rule, self._told(case, instance, found), "ask for less, or make room first")
         return None
 
     def _contracts(self, case: Case) -> Ruling | None:
@@ -298,7 +301,7 @@ class Admission:
                 continue
             told = contract.broken_by(case.proposal.args, self.picture.peek(artefact).value)
             if told and section.mode == "observe":
-                case.would.append(f"{name}: reject")
+                case.would += (f"{name}: reject",)
             elif told:
                 return _reject(name, told, "publish what the consumers can take; the last good one stays")
         return None
@@ -310,7 +313,7 @@ class Admission:
             if objection.detector in case.proposal.allowed:
                 continue
             if not objection.is_enforced:
-                case.would.append(f"{objection.detector}: defer")
+                case.would += (f"{objection.detector}: defer",)
                 continue
             if not objection.wait_s:
                 return _escalate(objection.detector, objection.reason)
@@ -375,7 +378,9 @@ class Admission:
         proposal, plan, from_us = case.proposal, self._plan(case), case.now_us
         for effect in case.effects:
             # Invariant: what was seen before an act began did not see it, whatever the clocks say.
-            from_us = max(from_us, self.picture.peek(effect.field).until_us + 1)
+            until_us = self.picture.peek(effect.field).until_us
+            if until_us >= from_us:
+                from_us = until_us + 1
         flight = Flight(
             proposal.ticket,
             proposal.call,
@@ -431,15 +436,14 @@ class Admission:
 
     def _look(self, case: Case) -> None:
         self._follow(case)
-        fresh = self._fresh(case)
+        fresh = case.fresh = self._fresh(case)
         if case.unclear and all(effect.field != case.unclear for effect in fresh):
             case.unclear = ""
-        met: set[str] = set()
+        met: dict[str, Instance] = {}
         for effect in fresh:
             for item in self.picture.instances(effect.field):
-                if item.key not in met:
-                    met.add(item.key)
-                    case.findings.append((item, judge(item, self.picture, fresh, case.now_us)))
+                met.setdefault(item.key, item)
+        case.findings = [(item, judge(item, self.picture, fresh, case.now_us)) for item in met.values()]
 
     def _fresh(self, case: Case) -> tuple[Effect, ...]:
         """Return what a case does that is not judged yet: all, but for what takes back an act in doubt.
@@ -469,13 +473,26 @@ class Admission:
             elif step != 0:
                 case.unclear = next((far.field for far in reached if self._is_being_set(far.field)), case.unclear)
             made += [
-                Effect(far.field, "set", None, _lag_us(far.lag_s))
-                if not is_number(step)
-                else Effect(far.field, "add", step * far.gain, _lag_us(far.lag_s))
+                Effect(far.field, "add", step * far.gain, _lag_us(far.lag_s))
+                if is_number(step)
+                else Effect(far.field, "set", None, _lag_us(far.lag_s))
                 for far in reached
                 if step != 0
             ]
-        case.effects = tuple(sorted(made, key=attrgetter("lag_us")))
+        if len(made) > 1:
+            made.sort(key=attrgetter("lag_us"))
+        case.effects = tuple(made)
+
+    def _told(self, case: Case, instance: Instance, found: Finding) -> str:
+        known = known_values(instance, self.picture, case.fresh, case.now_us)
+        values = ", ".join(f"{name} = {_shown(value)}" for name, value in known)
+        what = "as things stand" if found.alone else "with what is in flight"
+        return f"`{found.condition}` ({instance.key}) could become false {what}; now {values}"
+
+    def _unknown(self, case: Case, instance: Instance) -> str:
+        known = known_values(instance, self.picture, case.fresh, case.now_us)
+        names = ", ".join(f"`{name}`" for name, value in known if value is None)
+        return f"{instance.key} cannot be judged: {names or 'a value'} is not known"
 
     def _is_set_in_flight(self, change: Change) -> bool:
         flying = self._flying(change.field)
@@ -483,11 +500,12 @@ class Admission:
 
     def _is_being_set(self, field: str) -> bool:
         """Tell whether a field that others follow is set in flight: a step of it changes what follows from that."""
-        return bool(self.world.influences(field)) and any(effect.op == "set" for effect in self._flying(field))
+        flying = self._flying(field)
+        return any([effect.op == "set" for effect in flying]) and bool(self.world.influences(field))
 
-    def _flying(self, field: str) -> list[Effect]:
+    def _flying(self, field: str) -> Sequence[Effect]:
         flights = self.picture.on_field(field)
-        return [effect for flight in flights for effect in flight.effects if effect.field == field] if flights else []
+        return [effect for flight in flights for effect in flight.effects if effect.field == field] if flights else ()
 
     def _is_set(self, field: str) -> bool:
         section = self.world.section(field)
@@ -496,8 +514,10 @@ class Admission:
     def _settle_us(self, case: Case) -> int:
         """Return how long after its outcome all of an act shows: the changes, then what follows from them."""
         longest_s = 0.0
-        for (_, section), settle_s in zip(case.touched, case.bound.settles_s, strict=True):
-            longest_s = max(longest_s, section.settle_s if settle_s is None else settle_s)
+        for (_, section), own_s in zip(case.touched, case.bound.settles_s, strict=True):
+            settle_s = section.settle_s if own_s is None else own_s
+            if settle_s > longest_s:
+                longest_s = settle_s
         return round(longest_s * 1e6) + (case.effects[-1].lag_us if case.effects else 0)
 
     def _told_changes(self, case: Case) -> tuple[Change, ...]:
@@ -518,7 +538,7 @@ class Admission:
             plan=plan,
             claim=claims.under(changes, case.actor, self.picture, case.now_us),
             caused_by=case.proposal.caused_by,
-            would=tuple(case.would),
+            would=case.would,
             observation=case.proposal.observation,
         )
 
@@ -546,17 +566,6 @@ def _reject(rule: str, reason: str, remedy: str) -> Ruling:
 
 def _escalate(rule: str, reason: str) -> Ruling:
     return Ruling(word="escalate", rule=rule, reason=reason)
-
-
-def _told(instance: Instance, found: Finding) -> str:
-    values = ", ".join(f"{name} = {_shown(value)}" for name, value in found.values)
-    what = "as things stand" if found.alone else "with what is in flight"
-    return f"`{found.condition}` ({instance.key}) could become false {what}; now {values}"
-
-
-def _unknown(instance: Instance, found: Finding) -> str:
-    unknown = [name for name, value in found.values if value is None]
-    return f"{instance.key} cannot be judged: {', '.join(f'`{name}`' for name in unknown) or 'a value'} is not known"
 
 
 def _flown(instance: Instance, picture: Picture) -> list[str]:

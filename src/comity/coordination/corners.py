@@ -50,13 +50,14 @@ def judge(instance: Instance, picture: Picture, effects: Sequence[Effect], now_u
     worst, is_broken, improves, presses, alone, condition = NOTHING, False, False, False, False, ""
     for part, form in instance.conditions:
         found = (judge_steps(scene, form) or Sum(scene, form).judge()) if form else Trial(scene, part).judge()
+        if found is NOTHING:
+            continue
         is_broken, improves = is_broken or found.is_broken, improves or found.improves
         presses, alone = presses or found.presses, alone or found.alone
         if found.breaks > worst.breaks or (found.is_unknown and worst is NOTHING):
             worst, condition = found, part.condition.text
     if worst is not NOTHING:
-        told = _told(scene)
-        return Finding(worst.breaks, alone, worst.is_unknown, is_broken, worst.improves, presses, condition, told)
+        return Finding(worst.breaks, alone, worst.is_unknown, is_broken, worst.improves, presses, condition)
     return Finding(is_broken=is_broken, improves=improves, presses=presses) if is_broken or presses else NOTHING
 
 
@@ -67,8 +68,12 @@ def is_false(instance: Instance, picture: Picture, now_us: int) -> bool:
     return not any(trial.is_unknown() for trial in trials) and any(trial.is_false_now() for trial in trials)
 
 
-def _told(scene: Scene) -> tuple[tuple[str, FieldValue], ...]:
-    trial = Trial(scene, scene.instance.parts[0])
+def known_values(
+    instance: Instance, picture: Picture, effects: Sequence[Effect], now_us: int
+) -> tuple[tuple[str, FieldValue], ...]:
+    """Return what is known of an invariant's names, in plain values, as an act with these effects finds them."""
+    scene = Scene(instance, picture, effects, now_us)
+    trial = Trial(scene, instance.parts[0])
     values = trial.values(trial.start, next(scene.windows()))
     return tuple(
         (name, value) for name, value in values.items() if isinstance(value, bool | int | float | str) or value is None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from comity.journal.world import FieldValue
-
 
 class Finding(msgspec.Struct, frozen=True, gc=False):
     """What an act means for an invariant.
@@ -22,7 +20,6 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
     improves: bool = False
     presses: bool = False
     condition: str = ""
-    values: tuple[tuple[str, FieldValue], ...] = ()
 
 
 NOTHING = Finding()

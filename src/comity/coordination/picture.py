@@ -69,9 +69,9 @@ class Group:
         return found
 
     def steps(self) -> list[tuple[int, float]]:
-        """Return the steps of the members for windows."""
+        """Return the steps of the members for windows, oldest first."""
         if self._steps is None:
-            self._steps = [step for state in self.members.values() for step in state.steps]
+            self._steps = sorted(step for state in self.members.values() for step in state.steps)
         return self._steps
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 
 import msgspec
 
@@ -41,20 +43,22 @@ class Scene:
         self.now_us = now_us
         horizon_us, names = instance.horizon_us, instance.names
         mine: list[Effect] = []
-        new: set[str] = set()
+        new: list[str] = []
         for effect in effects:
-            if effect.lag_us <= horizon_us and (effect.field in names or self._is_here(effect.field)):
+            field = effect.field
+            if effect.lag_us <= horizon_us and (field in names or self._is_of_group(field)):
                 mine.append(effect)
-                if effect.field not in picture.fields:
-                    new.add(effect.field)
-        self.mine, self.new = Piece.of(mine), new
-        self._others: list[Piece] | None = None
+                if field not in picture.fields:
+                    new.append(field)
+        self.mine, self.new = Piece.of(mine), frozenset(new)
+        self._others: Sequence[Piece] | None = None
 
     @property
-    def others(self) -> list[Piece]:
+    def others(self) -> Sequence[Piece]:
         """Return what is in flight; looked for when it is asked for."""
         if self._others is None:
-            self._others = self._pieces()
+            found = self._flights()
+            self._others = self._pieces(found) if found else ()
         return self._others
 
     @property
@@ -98,29 +102,30 @@ class Scene:
                 yield dict(held)
 
     def steps(self, term: BoundTerm) -> list[tuple[int, float]]:
-        """Return what a window holds now: when it was, and how much."""
-        since_us, is_sum = self.now_us - term.window_us, term.kind == "sum_within"
+        """Return what a window holds now, oldest first: when it was, and how much."""
         name, picture = term.name, self.picture
         there = picture.peek(name).steps if term.pattern is None else picture.group(name).steps()
-        if is_sum:
-            return [step for step in there if step[0] > since_us]
-        return [(at_us, 1.0) for at_us, _ in there if at_us > since_us]
+        held = there[bisect_right(there, (self.now_us - term.window_us, inf)) :]
+        return held if term.kind == "sum_within" else [(at_us, 1.0) for at_us, _ in held]
 
-    def _is_here(self, field: str) -> bool:
-        if field in self.instance.names:
-            return True
+    def _is_of_group(self, field: str) -> bool:
         patterns = self.instance.patterns
         return bool(patterns) and not patterns.isdisjoint(self.picture.world.groups_of(field))
 
-    def _pieces(self) -> list[Piece]:
-        picture = self.picture
-        found: dict[str, Flight] = {}
+    def _flights(self) -> dict[str, Flight]:
+        picture, found = self.picture, dict[str, Flight]()
         for name in self.instance.names:
-            if name in picture.flights_by_field:
-                found.update(picture.flights_by_field[name])
+            there = picture.flights_by_field.get(name)
+            if there is not None:
+                found.update(there)
         for pattern in self.instance.patterns:
-            if pattern in picture.groups:
-                found.update(picture.groups[pattern].flights)
+            group = picture.groups.get(pattern)
+            if group is not None:
+                found.update(group.flights)
+        return found
+
+    def _pieces(self, found: Mapping[str, Flight]) -> list[Piece]:
+        picture = self.picture
         pieces: list[Piece] = []
         for ticket in sorted(found):
             flight = found[ticket]
@@ -130,7 +135,7 @@ class Scene:
 
     def _may_show(self, flight: Flight, effect: Effect) -> bool:
         """Tell whether an effect counts here: on a field of the invariant, and to come within its horizon."""
-        if not self._is_here(effect.field):
+        if effect.field not in self.instance.names and not self._is_of_group(effect.field):
             return False
         waited_us = self.now_us - flight.done_us if flight.done_us else 0
         return effect.lag_us - waited_us <= self.instance.horizon_us

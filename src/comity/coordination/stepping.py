@@ -19,14 +19,16 @@ def judge_steps(scene: Scene, form: Form) -> Finding | None:
     Cost: linear in what is in flight on the condition's fields.
     """
     mine = None if scene.new else _rise(scene, form, scene.mine)
-    counted = _counted(scene, form)
+    counted = _counted(scene, form) if form.windows else 0.0
     if mine is None or counted is None:
         return None
     rise, highest = mine
+    if highest <= TOLERANCE and rise >= -TOLERANCE:
+        return NOTHING
     held, is_unknown = _held(scene, form)
     held += counted
     is_broken = not is_unknown and form.is_over(held)
-    if highest <= TOLERANCE and (rise >= -TOLERANCE or not is_broken):
+    if highest <= TOLERANCE and not is_broken:
         return NOTHING
     alone = together = held + rise
     for piece in scene.others:
@@ -43,24 +45,27 @@ def judge_steps(scene: Scene, form: Form) -> Finding | None:
 
 def _rise(scene: Scene, form: Form, piece: Piece) -> tuple[float, float] | None:
     """Return the most that a call's stages raise the sum by, and its highest step; None where it sets what counts."""
-    groups_of = scene.picture.world.groups_of
     total, rise, highest = 0.0, -inf, 0.0
     for stage in piece.stages:
         for effect in stage:
-            weight = form.weight(effect.field, groups_of(effect.field) if form.groups else ())
+            field = effect.field
+            weight = form.weight(field, scene.picture.world.groups_of(field) if form.groups else ())
             if weight:
                 if effect.op != "add" or not isinstance(effect.value, NUMBERS):
                     return None
                 step = weight * effect.value
                 total += step
-                highest = max(highest, step)
+                if step > highest:
+                    highest = step
             for term, factor in form.windows:
                 step = factor * scene.step(term, effect, piece)
                 if step < 0:
                     return None
                 total += step
-                highest = max(highest, step)
-        rise = max(rise, total)
+                if step > highest:
+                    highest = step
+        if total > rise:
+            rise = total
     return rise, highest
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from itertools import product
 from typing import NamedTuple
 
+import msgspec
+
 from comity.core.expression import FUNCTIONS, MAGNITUDE_MAX, Expression, ExpressionError, Value
 
 
@@ -23,7 +25,7 @@ class Linear(NamedTuple):
     is_strict: bool
 
 
-class Part(NamedTuple):
+class Part(msgspec.Struct, frozen=True, gc=False):
     """One of the conditions that an expression joins by `and`.
 
     `slack` is a number that falls as the condition comes nearer to false, and is negative where it is false; None

@@ -6,7 +6,6 @@ Values that can be in no cycle are kept from the garbage collector (`gc=False`):
 from __future__ import annotations
 
 from bisect import insort
-from collections import deque
 from collections.abc import Iterable
 from typing import Literal
 
@@ -100,7 +99,7 @@ class FieldState(msgspec.Struct, gc=False):
     proposed: FieldValue = None
     until_us: int = 0
     landed_us: int = 0
-    landed: deque[Landed] = msgspec.field(default_factory=lambda: deque(maxlen=LANDED_MAX))
+    landed: list[Landed] = msgspec.field(default_factory=list)
     max_age_us: int | None = None
 
     def row(self) -> FieldRow:
@@ -165,6 +164,7 @@ class FieldState(msgspec.Struct, gc=False):
         self.value = applied(self.value, effect)
         self.version += 1
         self.landed.append(Landed(flight.from_us, flight.settled_us, effect))
+        del self.landed[:-LANDED_MAX]
         self.landed_us = max(self.landed_us, flight.settled_us)
         return True
 

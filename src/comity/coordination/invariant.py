@@ -6,8 +6,9 @@ How they are judged over everything in flight is in `corners`.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+import msgspec
 
 from comity.coordination.analysis import Part, parts
 from comity.coordination.document import InvariantSection
@@ -28,7 +29,7 @@ class Term(NamedTuple):
     window_us: int
 
 
-class BoundTerm(NamedTuple):
+class BoundTerm(msgspec.Struct, frozen=True, gc=False):
     """A term with its template filled in: a canonical field name or a pattern."""
 
     kind: TermKind
@@ -41,8 +42,7 @@ class BoundTerm(NamedTuple):
         return self.name == field if self.pattern is None else self.pattern.match(field) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True, gc=False):
     """What a linear condition Σ factor·term + constant ≤ 0 adds up: single fields, groups of them, windows."""
 
     singles: tuple[tuple[str, float], ...]
@@ -96,8 +96,8 @@ class Instance:
         self.expression = rule.expression
         self.parts = rule.parts
         self.terms = {name: _bound(term, bound) for name, term in rule.terms.items()}
-        self.names = frozenset(term.name for term in self.terms.values() if term.pattern is None)
-        self.patterns = frozenset(term.name for term in self.terms.values() if term.pattern is not None)
+        self.names = tuple({term.name: None for term in self.terms.values() if term.pattern is None})
+        self.patterns = tuple({term.name: None for term in self.terms.values() if term.pattern is not None})
         self.is_enforced = rule.section.mode == "enforce" and rule.section.severity != "warn"
         self.conditions = tuple((part, _form(part, self.terms)) for part in rule.parts)
         self.horizon_us = round(rule.section.horizon_s * 1e6)
@@ -157,7 +157,7 @@ class Rule:
                     yield Instance(self, bound)
 
 
-class Speaks(NamedTuple):
+class Speaks(msgspec.Struct, frozen=True, gc=False):
     """That a rule speaks of a field: `bound` fills its names, None where it leaves them open.
 
     `groups` are the patterns, filled in, that the field is one of; `window_us` is its longest window.

@@ -22,8 +22,6 @@ class TooMany(Exception):
 
 def stages(effects: Sequence[Effect]) -> tuple[tuple[Effect, ...], ...]:
     """Return what a call does at once, then what follows, by lag."""
-    if len(effects) == 1:
-        return (tuple(effects),)
     lags = sorted({effect.lag_us for effect in effects})
     return tuple(tuple(effect for effect in effects if effect.lag_us == lag) for lag in lags)
 

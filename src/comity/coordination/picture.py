@@ -7,14 +7,12 @@ until its settle time is over. Then it becomes part of the value, or of none. Wh
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
 
 from comity.coordination.believed import (
-    LANDED_MAX,
     Effect,
     FieldRow,
     FieldState,
@@ -151,12 +149,12 @@ class Picture:
         if fixed is not None:
             return fixed
         made: dict[str, Instance] = {}
-        for rule, bound, _, _ in self.world.spoken_of(field):
-            if bound is not None:
-                item = self.world.instance(rule, bound)
+        for speaks in self.world.spoken_of(field):
+            if speaks.bound is not None:
+                item = self.world.instance(speaks.rule, speaks.bound)
                 made[item.key] = item
             else:
-                made.update(self._open.get(rule.name, {}))
+                made.update(self._open.get(speaks.rule.name, {}))
         return tuple(made.values())
 
     def group(self, pattern: str) -> Group:
@@ -165,8 +163,9 @@ class Picture:
 
     def _appear(self, name: str, state: FieldState) -> FieldState:
         self.fields[name] = state
-        for rule, bound, groups, _ in self.world.spoken_of(name):
-            for pattern in groups:
+        for speaks in self.world.spoken_of(name):
+            rule, bound = speaks.rule, speaks.bound
+            for pattern in speaks.groups:
                 group = self.groups.setdefault(pattern, Group())
                 group.members[name] = state
                 group.changed()
@@ -349,7 +348,7 @@ class Picture:
         made = Picture(self.world)
         for name, state in self.fields.items():
             made.restore(name, state.row())
-            made.fields[name].landed = deque(state.landed, maxlen=LANDED_MAX)
+            made.fields[name].landed = list(state.landed)
         for flight in self.flights.values():
             made.hold(flight)
         made.claims, made.plans, made.plan_steps = dict(self.claims), dict(self.plans), dict(self.plan_steps)

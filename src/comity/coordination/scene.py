@@ -28,7 +28,7 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
     def of(cls, effects: Sequence[Effect], done_us: int = 0) -> Piece:
         """Return effects in their stages."""
         here = tuple(effects)
-        return cls(here, stages(here), done_us)
+        return cls(here, (here,) if len(here) == 1 else stages(here), done_us)
 
 
 class Scene:
@@ -103,14 +103,21 @@ class Scene:
 
     def steps(self, term: BoundTerm) -> list[tuple[int, float]]:
         """Return what a window holds now, oldest first: when it was, and how much."""
+        held = self.held(term)
+        return held if term.kind == "sum_within" else [(at_us, 1.0) for at_us, _ in held]
+
+    def held(self, term: BoundTerm) -> list[tuple[int, float]]:
+        """Return the steps in a window now, oldest first, be they counted or added up."""
         name, picture = term.name, self.picture
         there = picture.peek(name).steps if term.pattern is None else picture.group(name).steps()
-        held = there[bisect_right(there, (self.now_us - term.window_us, inf)) :]
-        return held if term.kind == "sum_within" else [(at_us, 1.0) for at_us, _ in held]
+        return there[bisect_right(there, (self.now_us - term.window_us, inf)) :]
 
     def _is_of_group(self, field: str) -> bool:
         patterns = self.instance.patterns
-        return bool(patterns) and not patterns.isdisjoint(self.picture.world.groups_of(field))
+        if not patterns:
+            return False
+        groups = self.picture.world.groups_of(field)
+        return any([pattern in groups for pattern in patterns])
 
     def _flights(self) -> dict[str, Flight]:
         picture, found = self.picture, dict[str, Flight]()

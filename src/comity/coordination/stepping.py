@@ -73,10 +73,17 @@ def _counted(scene: Scene, form: Form) -> float | None:
     """Return what the windows add; None where something in them lowers the sum, and its leaving would raise it."""
     total = 0.0
     for term, factor in form.windows:
-        steps = [factor * by for _, by in scene.steps(term)]
-        if steps and min(steps) < 0:
+        held = scene.held(term)
+        if not held:
+            continue
+        if term.kind == "count_within":
+            least, added = factor, factor * len(held)
+        else:
+            steps = [factor * by for _, by in held]
+            least, added = min(steps), sum(steps)
+        if least < 0:
             return None
-        total += sum(steps)
+        total += added
     return total
 
 

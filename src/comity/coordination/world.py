@@ -254,11 +254,11 @@ class World:
         `known` are the fields that exist; they matter where a rule has a template without `{names}` that is this one.
         """
         made: dict[str, Instance] = {}
-        for rule, bound, _, _ in self.spoken_of(field):
-            if bound is None:
-                made.update((item.key, item) for item in rule.all_instances(known))
+        for speaks in self.spoken_of(field):
+            if speaks.bound is None:
+                made.update((item.key, item) for item in speaks.rule.all_instances(known))
             else:
-                item = self.instance(rule, bound)
+                item = self.instance(speaks.rule, speaks.bound)
                 made[item.key] = item
         return tuple(made.values())
 

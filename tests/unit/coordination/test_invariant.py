@@ -24,7 +24,7 @@ def test_a_field_fills_the_names_of_its_rule() -> None:
     assert speaks.bound == {"p": "a"}
     assert speaks.groups == ("svc/a/*.n",)
     instance = POOL.instance({"p": "a"})
-    assert (instance.key, instance.names, instance.patterns) == ("pool(p=a)", {"pool/a.most"}, {"svc/a/*.n"})
+    assert (instance.key, instance.names, instance.patterns) == ("pool(p=a)", ("pool/a.most",), ("svc/a/*.n",))
     assert instance.covers("svc/a/db.n")
     assert not instance.covers("svc/b/db.n")
 

@@ -7,21 +7,20 @@ invariants, contracts, detectors, reserve. A rule in *observe* never ends anythi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from operator import attrgetter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from comity.coordination import claims
-from comity.coordination.believed import applied, is_same, takes_back
-from comity.coordination.corners import judge, known_values
+from comity.coordination.believed import is_same
+from comity.coordination.case import Case
+from comity.coordination.corners import known_values
 from comity.coordination.document import FieldSection
 from comity.coordination.finding import Finding
-from comity.coordination.handling import Bound, Handling, is_number
+from comity.coordination.handling import Handling, is_number
 from comity.coordination.invariant import Instance
-from comity.coordination.picture import Effect, Flight, Picture, covers
+from comity.coordination.picture import Flight, Picture
 from comity.coordination.premises import holds_now
 from comity.coordination.queueing import Queue
 from comity.coordination.ruling import Proposal, Ruling, Watch
@@ -32,7 +31,7 @@ from comity.core.errors import UsageError
 from comity.core.expression import ExpressionError
 from comity.journal.naming import tenant_of
 from comity.journal.spec import ToolSpec
-from comity.journal.world import Acted, Change, FieldValue, Touched
+from comity.journal.world import Change, Touched
 
 DEFERS_MAX = 5
 """After so many defers behind the same flight, which bring nothing, a person is asked."""
@@ -50,54 +49,6 @@ RETRY_S_MAX = 30.0
 One that waits for its turn begins with this time for each that is before it.
 """
 DOUBLINGS_MAX = 10
-
-
-@dataclass(slots=True)
-class Case:
-    """A proposal being judged: the fields that it touches, and what the steps have found out about it.
-
-    `touched` are its changes, each with what the file says of its field. `unclear` is a field whose acts must come one
-    after the other; `awaits` is what it is deferred for, `behind` the flight that it was found behind.
-    """
-
-    proposal: Proposal
-    handling: Handling
-    bound: Bound
-    now_us: int
-    fields: tuple[str, ...] = ()
-    touched: Sequence[tuple[Change, FieldSection]] = ()
-    effects: tuple[Effect, ...] = ()
-    fresh: tuple[Effect, ...] = ()
-    findings: Sequence[tuple[Instance, Finding]] = ()
-    unclear: str = ""
-    awaits: Collection[str] = ()
-    behind: str = ""
-    would: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, proposal: Proposal, handling: Handling, bound: Bound, now_us: int) -> Case:
-        """Return the case of a proposal that nothing has been found out about."""
-        changes = bound.changes
-        fields = (changes[0].field,) if len(changes) == 1 else tuple({change.field: None for change in changes})
-        return cls(proposal, handling, bound, now_us, fields)
-
-    @property
-    def actor(self) -> str:
-        """Return who acts, as owners of claims are named."""
-        return f"agent:{self.proposal.actor}"
-
-    def repairs(self) -> bool:
-        """Tell whether it improves an enforced invariant that is broken, and harms none."""
-        is_better = False
-        for instance, found in self.findings:
-            if instance.is_enforced and (found.breaks or found.is_unknown):
-                return False
-            is_better = is_better or (instance.is_enforced and found.improves and found.is_broken)
-        return is_better
-
-    def keys(self) -> set[str]:
-        """Return what it takes of others: room in invariants, fields."""
-        return {*self.fields, *[instance.key for instance, found in self.findings if found.presses]}
 
 
 class Admission:
@@ -136,7 +87,7 @@ class Admission:
         bound = handling.bind(proposal.args, self._is_set)
         if not bound.changes and not bound.premises:
             return None
-        case = Case.of(proposal, handling, bound, now_us)
+        case = Case.of(proposal, handling, bound, self.picture, now_us)
         ruling = self._valid(case) or self._same_act(case)
         if ruling is not None:
             return ruling
@@ -146,7 +97,7 @@ class Admission:
                 why = _misfit(change, section)
                 if why:
                     return _reject("field_type", f"`{change.field}` {why}", "give a value that the field can have")
-            self._look(case)
+            case.look()
             for step in self._steps:
                 ruling = step(case)
                 if ruling is not None:
@@ -173,9 +124,9 @@ class Admission:
         bound = handling.bind(proposal.args, self._is_set) if handling is not None else None
         if handling is None or bound is None or not bound.changes:
             return None
-        case = Case.of(proposal, handling, bound, now_us)
+        case = Case.of(proposal, handling, bound, self.picture, now_us)
         case.touched = [(change, self.world.section(change.field) or FieldSection()) for change in bound.changes]
-        self._follow(case)
+        case.follow()
         return self._reserve(case).flight
 
     # The steps
@@ -192,7 +143,7 @@ class Admission:
         if flight is None:
             return None
         if flight.key == _key(case.proposal):
-            touched = self._touched(case, flight.changes, self._plan(case))
+            touched = case.told(flight.changes, case.plan())
             return Ruling(word="admit", touched=touched, flight=flight, fields=case.fields)
         if flight.phase == "held":
             self.picture.drop(flight.ticket)
@@ -309,7 +260,7 @@ class Admission:
     def _detectors(self, case: Case) -> Ruling | None:
         if self._watch is None or case.repairs():
             return None
-        for objection in self._watch.objections(self.acted(case)):
+        for objection in self._watch.objections(case.acted()):
             if objection.detector in case.proposal.allowed:
                 continue
             if not objection.is_enforced:
@@ -374,8 +325,8 @@ class Admission:
         return Ruling(word="defer", rule=rule, reason=reason, until_us=until_us, behind=behind)
 
     def _reserve(self, case: Case) -> Ruling:
-        changes = self._told_changes(case)
-        proposal, plan, from_us = case.proposal, self._plan(case), case.now_us
+        changes = case.told_changes()
+        proposal, plan, from_us = case.proposal, case.plan(), case.now_us
         for effect in case.effects:
             # Invariant: what was seen before an act began did not see it, whatever the clocks say.
             until_us = self.picture.peek(effect.field).until_us
@@ -390,12 +341,12 @@ class Admission:
             _key(proposal),
             case.effects,
             changes,
-            self._settle_us(case),
+            case.settle_us(),
             from_us,
             plan=plan,
             observation=proposal.observation,
         )
-        touched = self._touched(case, changes, plan)
+        touched = case.told(changes, plan)
         self.queue.leave(proposal.call)
         if changes:
             self.picture.hold(flight)
@@ -412,77 +363,6 @@ class Admission:
             return _reject("undeclared", reason, f"declare its touches under `tools.{proposal.tool}` in the world file")
         return Ruling(word="admit", touched=Touched(caused_by=proposal.caused_by, is_undeclared=True))
 
-    # What a case comes to
-
-    def acted(self, case: Case) -> Acted:
-        """Return the act as detectors see it."""
-        proposal = case.proposal
-        domains = dict.fromkeys(self.world.domain_of(name) for name in case.fields)
-        return Acted(
-            case.now_us,
-            proposal.call,
-            proposal.actor,
-            proposal.tool,
-            self._told_changes(case),
-            proposal.reads,
-            self._plan(case),
-            claims.under(case.bound.changes, case.actor, self.picture, case.now_us),
-            proposal.caused_by,
-            proposal.observation,
-            tuple(name for name in domains if name),
-            case.handling.section.destructive,
-            proposal.task,
-        )
-
-    def _look(self, case: Case) -> None:
-        self._follow(case)
-        fresh = case.fresh = self._fresh(case)
-        if case.unclear and all(effect.field != case.unclear for effect in fresh):
-            case.unclear = ""
-        met: dict[str, Instance] = {}
-        for effect in fresh:
-            for item in self.picture.instances(effect.field):
-                met.setdefault(item.key, item)
-        case.findings = [(item, judge(item, self.picture, fresh, case.now_us)) for item in met.values()]
-
-    def _fresh(self, case: Case) -> tuple[Effect, ...]:
-        """Return what a case does that is not judged yet: all, but for what takes back an act in doubt.
-
-        Whether that act happened or not, its compensation leads to nothing that the act was not let through for.
-        """
-        undone = self.picture.flights.get(case.proposal.undoes)
-        if undone is None or undone.phase == "done":
-            return case.effects
-        return tuple(effect for effect in case.effects if not takes_back(effect, undone))
-
-    def _follow(self, case: Case) -> None:
-        """Find what the changes do, and what follows from them by dependencies; unknown where a `set` is from there."""
-        made: list[Effect] = []
-        now: dict[str, FieldValue] = {}
-        for change in case.bound.changes:
-            effect = Effect(change.field, change.op, change.value)
-            made.append(effect)
-            reached = self.world.influences(change.field)
-            if not reached:
-                continue
-            before = now[change.field] if change.field in now else self.picture.peek(change.field).at(case.now_us)
-            now[change.field] = after = applied(before, effect)
-            step = change.value if change.op == "add" else _difference(before, after)
-            if self._is_set_in_flight(change):
-                case.unclear = change.field
-            elif step != 0:
-                case.unclear = next((far.field for far in reached if self._is_being_set(far.field)), case.unclear)
-            made += [
-                Effect(far.field, "add", step * far.gain, _lag_us(far.lag_s))
-                if is_number(step)
-                else Effect(far.field, "set", None, _lag_us(far.lag_s))
-                for far in reached
-                if step != 0
-            ]
-        if len(made) > 1:
-            made.sort(key=attrgetter("lag_us"))
-        case.effects = tuple(made)
-
     def _told(self, case: Case, instance: Instance, found: Finding) -> str:
         known = known_values(instance, self.picture, case.fresh, case.now_us)
         values = ", ".join(f"{name} = {_shown(value)}" for name, value in known)
@@ -494,66 +374,9 @@ class Admission:
         names = ", ".join(f"`{name}`" for name, value in known if value is None)
         return f"{instance.key} cannot be judged: {names or 'a value'} is not known"
 
-    def _is_set_in_flight(self, change: Change) -> bool:
-        flying = self._flying(change.field)
-        return bool(flying) and (change.op == "set" or any(effect.op == "set" for effect in flying))
-
-    def _is_being_set(self, field: str) -> bool:
-        """Tell whether a field that others follow is set in flight: a step of it changes what follows from that."""
-        flying = self._flying(field)
-        return any([effect.op == "set" for effect in flying]) and bool(self.world.influences(field))
-
-    def _flying(self, field: str) -> Sequence[Effect]:
-        flights = self.picture.on_field(field)
-        return [effect for flight in flights for effect in flight.effects if effect.field == field] if flights else ()
-
     def _is_set(self, field: str) -> bool:
         section = self.world.section(field)
         return section is not None and section.type == "set"
-
-    def _settle_us(self, case: Case) -> int:
-        """Return how long after its outcome all of an act shows: the changes, then what follows from them."""
-        longest_s = 0.0
-        for (_, section), own_s in zip(case.touched, case.bound.settles_s, strict=True):
-            settle_s = section.settle_s if own_s is None else own_s
-            if settle_s > longest_s:
-                longest_s = settle_s
-        return round(longest_s * 1e6) + (case.effects[-1].lag_us if case.effects else 0)
-
-    def _told_changes(self, case: Case) -> tuple[Change, ...]:
-        told: list[Change] = []
-        for change, section in case.touched:
-            name, op, value = change.field, change.op, change.value
-            state = self.picture.peek(name)
-            after = applied(state.value, Effect(name, op, value))
-            version = state.version + len(self.picture.on_field(name)) + 1
-            told.append(Change(name, op, value, state.value, after, version, section.settle_s))
-        return tuple(told)
-
-    def _touched(self, case: Case, changes: tuple[Change, ...], plan: str) -> Touched:
-        return Touched(
-            ticket=case.proposal.ticket,
-            changes=changes,
-            reads=case.proposal.reads,
-            plan=plan,
-            claim=claims.under(changes, case.actor, self.picture, case.now_us),
-            caused_by=case.proposal.caused_by,
-            would=case.would,
-            observation=case.proposal.observation,
-        )
-
-    def _plan(self, case: Case) -> str:
-        """Return the plan that the call is a step of: issued to it, over every field, with steps left."""
-        plan = self.picture.plans.get(case.bound.plan) if case.bound.plan else None
-        if plan is not None and plan.grant not in ("", case.proposal.actor):
-            return ""  # it is somebody else's
-        if plan is None or plan.until_us <= case.now_us or self.picture.plan_steps.get(plan.id, 0) >= plan.steps:
-            return ""
-        is_of_it = all(
-            covers(plan.scope, change.field) and claims.goes(change, self.picture, plan.direction)
-            for change in case.bound.changes
-        )
-        return plan.id if is_of_it else ""
 
 
 def _key(proposal: Proposal) -> str:
@@ -586,17 +409,6 @@ def _shown(value: object) -> str:
 
 def _number(value: object) -> float:
     return value if isinstance(value, int | float) else 0.0
-
-
-def _difference(before: FieldValue, after: FieldValue) -> float | None:
-    """Return by how much a number changes: nothing for what is no number, None where it is not known."""
-    if before is None or after is None:
-        return None
-    return after - before if isinstance(before, int | float) and isinstance(after, int | float) else 0.0
-
-
-def _lag_us(lag_s: float) -> int:
-    return max(1, round(lag_s * 1e6))
 
 
 def _misfit(change: Change, section: FieldSection) -> str:

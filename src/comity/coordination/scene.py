@@ -114,10 +114,7 @@ class Scene:
 
     def _is_of_group(self, field: str) -> bool:
         patterns = self.instance.patterns
-        if not patterns:
-            return False
-        groups = self.picture.world.groups_of(field)
-        return any([pattern in groups for pattern in patterns])
+        return bool(patterns) and not self.picture.world.groups_of(field).isdisjoint(patterns)
 
     def _flights(self) -> dict[str, Flight]:
         picture, found = self.picture, dict[str, Flight]()

@@ -22,13 +22,13 @@ def judge_steps(scene: Scene, form: Form) -> Finding | None:
     counted = _counted(scene, form) if form.windows else 0.0
     if mine is None or counted is None:
         return None
-    rise, highest = mine
-    if highest <= TOLERANCE and rise >= -TOLERANCE:
+    rise, is_rising = mine
+    if not is_rising and rise >= -TOLERANCE:
         return NOTHING
     held, is_unknown = _held(scene, form)
     held += counted
     is_broken = not is_unknown and form.is_over(held)
-    if highest <= TOLERANCE and not is_broken:
+    if not is_rising and not is_broken:
         return NOTHING
     alone = together = held + rise
     for piece in scene.others:
@@ -43,9 +43,9 @@ def judge_steps(scene: Scene, form: Form) -> Finding | None:
     return Finding(form.is_over(together), form.is_over(alone), is_broken=is_broken, presses=True)
 
 
-def _rise(scene: Scene, form: Form, piece: Piece) -> tuple[float, float] | None:
-    """Return the most that a call's stages raise the sum by, and its highest step; None where it sets what counts."""
-    total, rise, highest = 0.0, -inf, 0.0
+def _rise(scene: Scene, form: Form, piece: Piece) -> tuple[float, bool] | None:
+    """Return the most that a call's stages raise the sum by, and if any step does; None where it sets what counts."""
+    total, rise, is_rising = 0.0, -inf, False
     for stage in piece.stages:
         for effect in stage:
             field = effect.field
@@ -55,18 +55,15 @@ def _rise(scene: Scene, form: Form, piece: Piece) -> tuple[float, float] | None:
                     return None
                 step = weight * effect.value
                 total += step
-                if step > highest:
-                    highest = step
+                is_rising = is_rising or step > TOLERANCE
             for term, factor in form.windows:
                 step = factor * scene.step(term, effect, piece)
                 if step < 0:
                     return None
                 total += step
-                if step > highest:
-                    highest = step
-        if total > rise:
-            rise = total
-    return rise, highest
+                is_rising = is_rising or step > TOLERANCE
+        rise = max(rise, total)
+    return rise, is_rising
 
 
 def _counted(scene: Scene, form: Form) -> float | None:

@@ -68,7 +68,7 @@ class Known(msgspec.Struct, gc=False):
     section: FieldSection | None
     parts: Mapping[str, str]
     spoken: tuple[Speaks, ...]
-    groups: tuple[str, ...]
+    groups: frozenset[str]
     window_us: int
     is_open: bool
     instances: tuple[Instance, ...] | None = None
@@ -232,7 +232,7 @@ class World:
             _keep(self._instances, key, found)
         return found
 
-    def groups_of(self, field: str) -> tuple[str, ...]:
+    def groups_of(self, field: str) -> frozenset[str]:
         """Return the patterns of invariants, filled in, that a field is one of."""
         return self.known(field).groups
 
@@ -326,7 +326,7 @@ class World:
             kind.fields[name] if kind is not None else None,
             parts,
             spoken,
-            tuple(dict.fromkeys(pattern for item in spoken for pattern in item.groups)),
+            frozenset(pattern for item in spoken for pattern in item.groups),
             max((item.window_us for item in spoken), default=0),
             any(item.bound is None for item in spoken),
         )

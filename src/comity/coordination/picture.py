@@ -56,8 +56,9 @@ class Group:
             return self._total
         total, unknown, is_lasting = 0.0, set[str](), True
         for name, state in self.members.items():
-            value = state.at(now_us)
-            is_lasting = is_lasting and state.max_age_us is None
+            value = state.value
+            if state.max_age_us is not None:
+                value, is_lasting = state.at(now_us), False
             if isinstance(value, NUMBERS):
                 total += value
             else:

@@ -35,6 +35,7 @@ State = tuple[FieldValue, ...]
 Move = Callable[[State], State]
 Both = tuple[State, State]
 """A world with the act, and the same without it."""
+NEVER_US = 1 << 62
 _ABSENT = "\0absent"
 """The value of a field that does not exist until something touches it."""
 
@@ -109,7 +110,7 @@ class Trial:
             return Finding(is_broken=is_broken, improves=is_broken and (is_mended or rises), presses=not rises)
         alone = any(self._worsens(self._stage(place), self.start, held[0]) for place in self._places())
         late = last
-        for leave in self._leaving(self._scene.mine, held[-1]):
+        for leave in self._leaving(self._scene.mine):
             late = leave(late)
             alone = alone or self._worsens(late, self.start, held[-1])
         return Finding(True, alone, is_unknown=self.is_unknown(), is_broken=is_broken, presses=True)
@@ -153,8 +154,9 @@ class Trial:
         now = list(state)
         for effect in stage:
             place = self._slots[effect.field]
-            there = self._scene.value(effect.field) if now[place] == _ABSENT else now[place]
-            now[place] = applied(there, effect)
+            if not piece.is_seen:
+                there = self._scene.value(effect.field) if now[place] == _ABSENT else now[place]
+                now[place] = applied(there, effect)
             for number, (_, term) in enumerate(self._windows):
                 now[len(self._slots) + number] = _number(now[len(self._slots) + number]) + self._scene.step(
                     term, effect, piece
@@ -163,10 +165,11 @@ class Trial:
 
     def _may_break(self, windows: Mapping[str, float]) -> bool:
         """Try every order of every choice of what is in flight, with the act at every place."""
+        empty_us = min((term.window_us for name, term in self._windows if windows[name]), default=NEVER_US)
         chains: list[list[Callable[[Both], Both]]] = [
-            [_in_both(move) for move in self._moves(piece, windows)] for piece in self._scene.others
+            [_in_both(move) for move in self._moves(piece, NEVER_US)] for piece in self._scene.others
         ]
-        chains.append([_with_the_act(move) for move in self._moves(self._scene.mine, windows)])
+        chains.append([_with_the_act(move) for move in self._moves(self._scene.mine, empty_us)])
         seen: set[Both] = set()
         for places, both in every_order((self.start, self.start), chains):
             if places[-1] and both not in seen:
@@ -175,27 +178,24 @@ class Trial:
                     return True
         return False
 
-    def _moves(self, piece: Piece, windows: Mapping[str, float]) -> list[Move]:
-        """Return what may become of a call: its stages show, then its steps leave the windows.
+    def _moves(self, piece: Piece, below_us: int) -> list[Move]:
+        """Return what may become of a call: its stages show, then its steps leave the windows narrower than `below_us`.
+
+        Those of the act leave after what a window holds, which is older. What is in flight may be older still.
 
         Raises:
             TooMany: its steps may leave before or after more of it shows.
         """
-        leaving = self._leaving(piece, windows)
+        leaving = self._leaving(piece, below_us)
         narrowest_us = min((term.window_us for _, term in self._windows), default=0)
         if leaving and any(effect.lag_us >= narrowest_us for effect in piece.effects):
             raise TooMany
         return [*(partial(self._moved, stage=stage, piece=piece) for stage in piece.stages), *leaving]
 
-    def _leaving(self, piece: Piece, windows: Mapping[str, float]) -> list[Move]:
-        """Return how the steps of a call leave one window after the other, the narrow ones first.
-
-        They leave after what the windows hold, which is older.
-        """
+    def _leaving(self, piece: Piece, below_us: int = NEVER_US) -> list[Move]:
+        """Return how the steps of a call leave one window after the other, the narrow ones first."""
         found: list[Move] = []
-        for width_us in sorted({term.window_us for _, term in self._windows}):
-            if any(windows[name] for name, term in self._windows if term.window_us <= width_us):
-                break
+        for width_us in sorted({term.window_us for _, term in self._windows if term.window_us < below_us}):
             steps = [
                 sum(self._scene.step(term, effect, piece) for effect in piece.effects)
                 if term.window_us == width_us

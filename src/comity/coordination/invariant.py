@@ -78,6 +78,7 @@ class Instance:
     __slots__ = (
         "conditions",
         "expression",
+        "has_windows",
         "horizon_us",
         "is_enforced",
         "key",
@@ -97,6 +98,7 @@ class Instance:
         self.parts = rule.parts
         self.terms = {name: _bound(term, bound) for name, term in rule.terms.items()}
         self.names = tuple({term.name: None for term in self.terms.values() if term.pattern is None})
+        self.has_windows = any(term.window_us for term in self.terms.values())
         self.patterns = tuple({term.name: None for term in self.terms.values() if term.pattern is not None})
         self.is_enforced = rule.section.mode == "enforce" and rule.section.severity != "warn"
         self.conditions = tuple((part, _form(part, self.terms)) for part in rule.parts)

@@ -224,6 +224,11 @@ class Picture:
         there = self.flights_by_field.get(name)
         return there.values() if there else ()
 
+    def may_be_seen(self, flight: Flight, effects: Iterable[Effect]) -> bool:
+        """Tell whether the values of some of these fields may have an act already that is in flight."""
+        is_half = flight.ticket in self.half_seen
+        return is_half and any(self.state(effect.field).was_seen_since(flight) for effect in effects)
+
     def parted(self, flight: Flight, effects: Sequence[Effect]) -> list[list[Effect]]:
         """Return an act's effects as they come together: what was seen since it began may be there already, or not yet.
 

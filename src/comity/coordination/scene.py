@@ -18,11 +18,15 @@ Effects = tuple[Effect, ...]
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
-    """What of one call counts here: its effects, in stages; `done_us` is when it had happened, 0 for not known."""
+    """What of one call counts here: its effects, in stages; `done_us` is when it had happened, 0 for not known.
+
+    One that `is_seen` is in the values already: only its steps count, in the windows.
+    """
 
     effects: Effects
     stages: tuple[Effects, ...]
     done_us: int = 0
+    is_seen: bool = False
 
     @classmethod
     def of(cls, effects: Sequence[Effect], done_us: int = 0) -> Piece:
@@ -134,7 +138,10 @@ class Scene:
         for ticket in sorted(found):
             flight = found[ticket]
             here = [effect for effect in flight.effects if self._may_show(flight, effect)]
-            pieces += [Piece.of(effects, flight.done_us) for effects in picture.parted(flight, here)]
+            for effects in picture.parted(flight, here):
+                pieces.append(Piece.of(effects, flight.done_us))
+                if self.instance.has_windows and picture.may_be_seen(flight, effects):
+                    pieces.append(msgspec.structs.replace(pieces[-1], is_seen=True))
         return pieces
 
     def _may_show(self, flight: Flight, effect: Effect) -> bool:

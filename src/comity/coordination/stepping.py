@@ -44,8 +44,10 @@ def judge_steps(scene: Scene, form: Form) -> Finding | None:
 
 
 def _rise(scene: Scene, form: Form, piece: Piece) -> tuple[float, bool] | None:
-    """Return the most that a call's stages raise the sum by, and if any step does; None where it sets what counts."""
+    """Return the most that a call's stages raise the sum by, and if any step does; None where that is not all."""
     total, rise, is_rising = 0.0, -inf, False
+    if piece.is_seen:
+        return None
     for stage in piece.stages:
         for effect in stage:
             field = effect.field

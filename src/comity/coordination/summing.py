@@ -57,7 +57,8 @@ class Sum:
         if not is_worse:
             return Finding(is_broken=is_broken, improves=is_broken and max(self._rises(scene.mine)) < -TOLERANCE)
         alone = [still + future.worst + max(self._rises(scene.mine, future.gone_us)) for future in futures]
-        together = [one + self._others(future.gone_us) for one, future in zip(alone, futures, strict=True)]
+        others = self._others(futures[-1].gone_us)
+        together = [one + others for one in alone]
         return Finding(
             breaks=self._form.is_over(max(together)),
             alone=self._form.is_over(max(alone)),
@@ -104,8 +105,8 @@ class Sum:
         ranges = {field: self._ends(field, scene.pieces) for field in self._sets}
         rest = held + form.constant - sum(self._weights[field] * _number(self._base(field)) for field in self._sets)
         own = [one + future.worst for one, future in zip(mine, futures, strict=True)]
-        others = [one + self._others(future.gone_us) for one, future in zip(own, futures, strict=True)]
-        together = rest + max(others) + sum(high for _, high in ranges.values())
+        others = self._others(futures[-1].gone_us)
+        together = rest + max(own) + others + sum(high for _, high in ranges.values())
         alone = rest + max(own) + sum(self._ends(field, (scene.mine,))[1] for field in self._sets)
         is_broken = not unknown and self._form.is_over(held + form.constant + futures[0].now)
         return Finding(
@@ -166,7 +167,10 @@ class Sum:
     # What is in flight
 
     def _others(self, gone_us: int) -> float:
-        """Return the most by which everything in flight raises the sum."""
+        """Return the most by which everything in flight raises the sum.
+
+        It may have happened before what the windows hold: its steps may have left while those are there.
+        """
         return sum([max(0.0, *self._rises(piece, gone_us)) for piece in self._scene.others])
 
     def _rises(self, piece: Piece, gone_us: int = 0) -> list[float]:
@@ -179,7 +183,7 @@ class Sum:
         for stage in piece.stages:
             for effect in stage:
                 weight = self._weights[effect.field]
-                if weight and effect.field not in self._sets:
+                if weight and effect.field not in self._sets and not piece.is_seen:
                     total += weight * _number(effect.value)
                 for term, factor in self._form.windows:
                     steps[term.window_us] += factor * self._scene.step(term, effect, piece)
@@ -203,7 +207,7 @@ class Sum:
 
     def _ends(self, field: str, pieces: Iterable[Piece]) -> tuple[float, float]:
         """Return the least and the most that a field may add after any of these calls, in any order."""
-        effects = [effect for piece in pieces for effect in piece.effects if effect.field == field]
+        effects = [e for piece in pieces if not piece.is_seen for e in piece.effects if e.field == field]
         base = self._base(field)
         starts = [_number(effect.value) for effect in effects if effect.op == "set"]
         if field not in self._overwritten():

@@ -20,7 +20,7 @@ from comity.coordination.document import FieldSection
 from comity.coordination.finding import Finding
 from comity.coordination.handling import Handling, is_number
 from comity.coordination.invariant import Instance
-from comity.coordination.picture import Flight, Picture
+from comity.coordination.picture import Effect, Flight, Picture
 from comity.coordination.premises import holds_now
 from comity.coordination.queueing import Queue
 from comity.coordination.ruling import Proposal, Ruling, Watch
@@ -117,17 +117,31 @@ class Admission:
     def counted(self, proposal: Proposal, now_us: int, spec: ToolSpec | None = None) -> Flight | None:
         """Return the flight of an act that is under way and was judged by nobody; None where it changes nothing.
 
+        Where its arguments do not fit what its tool declares, all that the tool may touch is unknown.
+
         Raises:
-            UsageError: its arguments do not fit what its tool declares, or the tool is declared twice.
+            UsageError: the tool is declared twice.
         """
         handling = self.world.tool(proposal.tool, spec)
-        bound = handling.bind(proposal.args, self._is_set) if handling is not None else None
-        if handling is None or bound is None or not bound.changes:
+        if handling is None:
+            return None
+        try:
+            bound = handling.bind(proposal.args, self._is_set)
+        except UsageError:
+            return self._blind(proposal, handling, now_us)
+        if not bound.changes:
             return None
         case = Case.of(proposal, handling, bound, self.picture, now_us)
         case.touched = [(change, self.world.section(change.field) or FieldSection()) for change in bound.changes]
         case.follow()
         return self._reserve(case).flight
+
+    def _blind(self, proposal: Proposal, handling: Handling, now_us: int) -> Flight:
+        own = [name for name in self.picture.fields if handling.may_touch(name)]
+        far = [item.field for name in own for item in self.world.influences(name)]
+        effects = tuple(Effect(name, "set", None) for name in dict.fromkeys([*own, *far]))
+        who = proposal.ticket, proposal.call, proposal.task, proposal.actor, proposal.tool, _key(proposal)
+        return Flight(*who, effects, (), 0, now_us)
 
     # The steps
 
@@ -321,6 +335,8 @@ class Admission:
             until_us = max(first.settled_us, case.now_us + LANDING_US)
         elif first is not None and first.phase != "held":  # its outcome is what this call waits for, however long
             until_us = case.now_us + PATIENCE_US
+        if rule in _TURNS:  # those before it may leave at any time
+            until_us = min(until_us, case.now_us + round(RETRY_S_MAX * 1e6))
         behind = "" if first is None or first.settled_us or first.phase == "held" else behind
         return Ruling(word="defer", rule=rule, reason=reason, until_us=until_us, behind=behind)
 

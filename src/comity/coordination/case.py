@@ -94,20 +94,27 @@ class Case:
         if self.unclear and all(effect.field != self.unclear for effect in fresh):
             self.unclear = ""
         met: dict[str, Instance] = {}
-        for effect in fresh:
+        for effect in self.effects:
             for item in self.picture.instances(effect.field):
                 met.setdefault(item.key, item)
-        self.findings = [(item, judge(item, self.picture, fresh, self.now_us)) for item in met.values()]
+        found = []
+        for item in met.values():
+            effects = self.effects if item.has_windows else fresh
+            found.append((item, judge(item, self.picture, effects, self.now_us)))
+        self.findings = found
 
     def _fresh(self) -> tuple[Effect, ...]:
         """Return what a case does that is not judged yet: all, but for what takes back an act in doubt.
 
-        Whether that act happened or not, its compensation leads to nothing that the act was not let through for.
+        Whether that act happened or not, its compensation leads to nothing that the act was not let through for. That
+        is so where nobody has seen the fields since, and of what shows at once; windows count both.
         """
         undone = self.picture.flights.get(self.proposal.undoes)
         if undone is None or undone.phase == "done":
             return self.effects
-        return tuple(effect for effect in self.effects if not takes_back(effect, undone))
+        if any(self.picture.peek(effect.field).was_seen_since(undone) for effect in undone.effects):
+            return self.effects
+        return tuple(effect for effect in self.effects if effect.lag_us or not takes_back(effect, undone))
 
     def follow(self) -> None:
         """Find what the changes do, and what follows from them by dependencies; unknown where a `set` is from there."""

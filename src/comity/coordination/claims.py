@@ -14,7 +14,7 @@ from comity.coordination.handling import is_number
 from comity.coordination.naming import folded
 from comity.coordination.picture import Picture, covers
 from comity.core.errors import UsageError
-from comity.journal.naming import is_named
+from comity.journal.naming import is_principal
 from comity.journal.world import Change, Claim, Rank
 
 RANKS: dict[Rank, int] = {"agent": 0, "operator": 1, "person": 2}
@@ -60,7 +60,7 @@ def check_claim(claim: Claim, picture: Picture, now_us: int) -> None:
 def is_authorised(named: Mapping[str, Iterable[str]], scope: str, principal: str) -> bool:
     """Tell whether a pattern that covers all of a scope names a principal; a resource stands for all of its fields."""
     return any(
-        (covers(folded(pattern), scope) or covers(folded(pattern), f"{scope}.*")) and is_named(principal, who)
+        (covers(folded(pattern), scope) or covers(folded(pattern), f"{scope}.*")) and is_principal(principal, who)
         for pattern, who in named.items()
     )
 

@@ -94,6 +94,10 @@ class Handling:
         ]
         return Bound(tuple(changes), tuple(premises), self._settles_s, plan)
 
+    def may_touch(self, field: str) -> bool:
+        """Tell whether a call with some arguments or other touches a field."""
+        return any(template.match(field) is not None for template, _, _ in self._touches)
+
     def rests(self, field: str, value: FieldValue) -> bool | None:
         """Tell whether what is required of a field holds of a value; None where that is nothing, or cannot be said."""
         told: bool | None = None

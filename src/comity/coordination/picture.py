@@ -267,16 +267,30 @@ class Picture:
             state = self.state(effect.field)
             if state.land(flight, effect):
                 changed.append(effect.field)
-            window_us = self.world.window_us(effect.field) if not effect.lag_us else 0
-            if window_us:
-                # What was taken away may leave a window as early as it may have happened, what was added as late.
-                by = step_of(effect)
-                state.stepped(flight.from_us if by < 0 else flight.done_us, by, flight.done_us - window_us)
-                changed.append(effect.field)
+        changed += self._stepped(flight, flight.done_us)
         self._forget(flight.ticket)
         for name in changed:
             self._changed(name)
         return list(dict.fromkeys(changed))
+
+    def withdraw(self, flight: Flight, at_us: int) -> list[str]:
+        """Forget an act that was taken back, or took one back; return the fields whose windows have its steps now."""
+        changed = self._stepped(flight, at_us)
+        self.drop(flight.ticket)
+        for name in changed:
+            self._changed(name)
+        return changed
+
+    def _stepped(self, flight: Flight, done_us: int) -> list[str]:
+        found: list[str] = []
+        for effect in flight.effects:
+            window_us = self.world.window_us(effect.field) if not effect.lag_us else 0
+            if window_us:
+                # What was taken away may leave a window as early as it may have happened, what was added as late.
+                by = step_of(effect)
+                self.state(effect.field).stepped(flight.from_us if by < 0 else done_us, by, done_us - window_us)
+                found.append(effect.field)
+        return found
 
     def _forget(self, ticket: str) -> Flight | None:
         found = self.flights.pop(ticket, None)

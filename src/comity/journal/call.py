@@ -141,3 +141,13 @@ class CallContext(msgspec.Struct, frozen=True):
     attempt: int
     tool: str
     args: dict[str, Any] = {}
+
+
+def label_of(key: CallKey) -> str:
+    """Return how a call is named within its task."""
+    return ":".join((key.branch, key.name, str(key.occurrence)))
+
+
+def ticket_of(task: Id, key: CallKey, round: int) -> str:
+    """Return the ticket by which an act is reserved for; `round` counts its task's rethinks."""
+    return f"{task.hex()}/{label_of(key)}#{round}"

@@ -28,6 +28,19 @@ def actor_name(tenant: str, agent: str) -> str:
     return agent if tenant == _TENANT else f"{tenant}/{agent}"
 
 
+def is_principal(name: str, patterns: Iterable[str]) -> bool:
+    """Tell whether one of `patterns` names a principal: `agent:NAME` one of the default tenant, `*` whoever it is."""
+    _, mark, own = name.rpartition("agent:")
+    for pattern in patterns:
+        before, marked, of = pattern.rpartition("agent:")
+        if not marked and is_named(name, (pattern,)):
+            return True
+        is_own = is_named(own.rpartition("/")[2], (of.rpartition("/")[2],))
+        if mark and marked and not before and is_own and is_named(tenant_of(own), (tenant_of(of),)):
+            return True
+    return False
+
+
 def tenant_of(actor: str) -> str:
     """Return the tenant of an agent's name among those of all tenants, with or without `agent:` before it."""
     return actor.removeprefix("agent:").rpartition("/")[0] or _TENANT

@@ -55,7 +55,6 @@ class Record:
     once: str = ""
     context: Context | None = None
     cleans: int = 0
-    ticket: str = ""
     performed: Payload | None = None
     waiting: Waiting | None = None
     meant: bool = False
@@ -252,7 +251,6 @@ class Ledger:
         record.reserve = body.reserve
         record.once = body.once
         record.cleans = body.cleans
-        record.ticket = body.touched.ticket if body.touched is not None else ""
         record.consumed = body.consumed
         record.performed = body.args if body.performed else None
         record.context = body.context

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from comity.core.codec import Digest, digest
 from comity.journal.budget import NO_COST, Budget, Cost
-from comity.journal.call import Call, CallKey, Kind, Permit, idempotency_key
+from comity.journal.call import Call, CallKey, Kind, Permit, idempotency_key, ticket_of
 from comity.journal.entry import Asked, Context
 from comity.journal.ports import ModelLimits, View
 from comity.journal.segment import NOTHING, Payload, Segment
@@ -67,7 +67,8 @@ class Passage:
     def view(self) -> View:
         """Return the snapshot that gates judge by."""
         undone = self.run.ledger.calls.get(self.cleans) if is_compensation(self.asked.key) else None
-        return self.run.view(self.spec, self.waits, undone.ticket if undone is not None else "")
+        ticket = ticket_of(self.run.row.id, undone.key, undone.round) if undone is not None else ""
+        return self.run.view(self.spec, self.waits, ticket)
 
     def over_budget(self, *, is_counted: bool = False) -> Park | None:
         """Return why the call would break the task's budget, counting everything that is reserved by now; else None.

@@ -1,7 +1,7 @@
 """Stops: what is stopped, as this node knows it, and the guard that every intent carries so that no stop is overlooked.
 
 `stop/generation` is one row that each stop and each lift counts up; `stop/<scope>` exists while that scope is
-stopped. Scopes: `fleet`, `tenant:NAME`, `session:ID`, `agent:NAME`, `task:ID`.
+stopped. Scopes: `fleet`, `tenant:NAME`, `session:ID`, `agent:NAME` (of all tenants), `agent:TENANT/NAME`, `task:ID`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from comity.core.codec import decode
 from comity.core.errors import UsageError
 from comity.core.ids import parse_id, show_id
+from comity.journal.naming import actor_name
 from comity.journal.task import TaskRow
 from comity.journal.unit import StateIs, StateRow
 from comity.kernel.patience import Patient
@@ -24,7 +25,8 @@ def scopes_of(row: TaskRow) -> tuple[str, ...]:
     """Return the scopes in which a task stands, narrowest first."""
     task = f"task:{show_id(row.id)}"
     session = (f"session:{row.session}",) if row.session else ()
-    return (task, *session, f"agent:{row.agent}", f"tenant:{row.tenant}", "fleet")
+    agents = dict.fromkeys((f"agent:{actor_name(row.tenant, row.agent)}", f"agent:{row.agent}"))
+    return (task, *session, *agents, f"tenant:{row.tenant}", "fleet")
 
 
 def parse_scope(text: str) -> str:

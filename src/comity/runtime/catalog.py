@@ -78,6 +78,7 @@ class Catalog:
             UsageError: a tool file cannot be loaded, or the configuration does not fit its tools.
         """
         await self._files.load()
+        self._version = -1  # what was taken before had no files
         await self.refresh()
 
     async def start(self) -> None:

@@ -141,8 +141,8 @@ class Node:
         logs.hide(self.config.secrets)
         self.kernel.lease.on_renewed.append(self.hands.told_lease)
         self.kernel.before_take.append(lambda: bury(self.store, self.id))
-        await self.coordination.start(*self._world())
         await self.catalog.start()
+        await self.coordination.start(*self._world())
         if self.upstreams is not None:
             self.kernel.lease.on_renewed.append(self.upstreams.told_lease)
             await self.upstreams.start(UPSTREAMS_S)

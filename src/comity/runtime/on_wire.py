@@ -9,7 +9,7 @@ from comity.kernel.ledger import Ledger, Record
 from comity.kernel.stops import scopes_of
 from comity.runtime.listing import all_tasks
 
-_MAY_HAVE_SOME = (State.QUEUED, State.RUNNING, State.CANCELLING, State.PARKED)
+_MAY_HAVE_SOME = (State.QUEUED, State.RUNNING, State.CANCELLING, State.PARKED, State.WAITING)
 
 
 async def on_the_wire(store: Store, scope: str) -> list[tuple[TaskRow, Record]]:
@@ -27,5 +27,5 @@ async def _tasks_in(store: Store, scope: str) -> list[TaskRow]:
         row = await store.task(parse_id(name))
         return [row] if row is not None and row.state in _MAY_HAVE_SOME else []
     agent, session, tenant = (name if kind == word else "" for word in ("agent", "session", "tenant"))
-    which = TaskFilter(_MAY_HAVE_SOME, agent, session, tenant)
+    which = TaskFilter(_MAY_HAVE_SOME, agent.rpartition("/")[2], session, tenant)
     return [row async for row in all_tasks(store, which) if scope in scopes_of(row)]

@@ -20,7 +20,9 @@ PATH = f"{ROOT}/openapi.json"
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 _NAME = {"type": "string", "pattern": f"^{AGENT_NAME}$"}
-_SCOPE = r"^(fleet|(agent|session|tenant):[A-Za-z0-9._-]+|task:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
+_WORD = "[A-Za-z0-9._-]+"
+_TASK = "task:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_SCOPE = rf"^(fleet|(agent:({_WORD}/)?|session:|tenant:){_WORD}|{_TASK})$"
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "task": {"type": "string", "format": "uuid"},
     "call": {"type": "integer", "minimum": 1, "maximum": 2**53},

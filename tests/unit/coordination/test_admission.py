@@ -163,6 +163,41 @@ def test_what_takes_back_an_act_in_doubt_leads_to_nothing_new(
     assert (desk.ask("u", *undo, undoes="k").word == "admit") is is_let
 
 
+def in_doubt(desk: Desk) -> None:
+    """Let an act in doubt add 5 to what was 4."""
+    assert desk.ask("k", "scale", {"by": 5}).word == "admit"
+    desk.picture.move("k", "doubt")
+
+
+def test_what_was_seen_since_may_have_the_act_so_that_its_compensation_is_judged() -> None:
+    rule = InvariantSection({"n": "svc/{name}.n", "load": "svc/{name}.load"}, "n >= load - 6", mode="enforce")
+    raising = ToolSection(touches=(TouchSection("svc/{name}.load", "add", "5"),))
+    desk = Desk(invariants={"enough": rule}, tools={**document().tools, "raise": raising})
+    in_doubt(desk)
+    desk.now += S
+    desk.see(N, 9)
+    assert desk.ask("r", "raise").word == "admit"
+    assert desk.ask("u", "scale", {"by": -5}, undoes="k").word != "admit"
+
+
+def test_windows_count_an_act_and_what_takes_it_back() -> None:
+    rule = InvariantSection({"c": Aggregate(count="svc/{name}.n", within="60s")}, "c <= 1", mode="enforce")
+    desk = Desk(invariants={"once": rule})
+    in_doubt(desk)
+    assert desk.ask("u", "scale", {"by": -5}, undoes="k").word != "admit"
+    assert desk.picture.withdraw(desk.picture.flights["k"], NOW) == [N]
+    assert desk.ask("l", "scale", {"by": 1}).rule == "once"
+    assert desk.picture.state(N).value == 4
+
+
+def test_what_follows_from_a_compensation_is_judged() -> None:
+    link = DependencySection("svc/{name}.n", "svc/{name}.load", gain=1.0, lag_s=100)
+    rule = InvariantSection({"load": "svc/{name}.load"}, "load >= 8", mode="enforce")
+    desk = Desk(dependencies=(link,), invariants={"least": rule})
+    in_doubt(desk)
+    assert desk.ask("u", "scale", {"by": -5}, undoes="k").word != "admit"
+
+
 def test_what_takes_back_an_act_that_happened_is_judged_as_any() -> None:
     rule = InvariantSection({"n": "svc/{name}.n"}, "n >= 5", mode="enforce")
     desk = Desk(invariants={"enough": rule})
@@ -265,7 +300,7 @@ def test_who_waits_for_its_turn_waits_for_the_same_as_who_is_before_it() -> None
     desk.picture.move("big", "meant")
     assert desk.ask("first", "scale", {"name": "b", "by": 3}).behind == "big"
     late = desk.ask("late", "scale", {"name": "b", "by": 1})
-    assert (late.rule, late.behind, late.until_us) == ("turn", "big", NOW + PATIENCE_US)
+    assert (late.rule, late.behind, late.until_us) == ("turn", "big", NOW + round(RETRY_S_MAX * S))
 
 
 def test_who_waits_for_its_turn_asks_ever_less_often() -> None:

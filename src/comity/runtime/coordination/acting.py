@@ -59,8 +59,8 @@ class Actions:
                 for field in alarm.fields:
                     await self._freeze(alarm, field)
             elif action == "stop" and alarm.actors:
-                await self._orders.stop(f"agent:{alarm.actors[-1].rpartition('/')[2]}")
-            elif alarm.evidence:
+                await self._orders.stop(f"agent:{alarm.actors[-1]}")
+            elif action == "park" and alarm.evidence:
                 await self._orders.pause(parse_id(alarm.evidence[-1].partition("/")[0]))
             await self._store.commit([Unit(OperatorSubject("detectors"), state=(done, *await self._over()))])
         except ComityError as error:

@@ -26,7 +26,7 @@ from comity.core.errors import ComityError, CoordinationError, StoreError, Usage
 from comity.core.ids import Id, show_id
 from comity.journal.call import Call
 from comity.journal.entry import Body, Ended, Entry, Moved
-from comity.journal.naming import is_named
+from comity.journal.naming import is_named, is_principal
 from comity.journal.ports import View
 from comity.journal.spec import ToolSpec
 from comity.journal.unit import GuardFailed, Message, OperatorSubject, StateIs, StateRow, StateWrite, Unit, Wakes
@@ -113,6 +113,7 @@ class Coordinator:
         self._writers: dict[str, Writer] = {}
         self._loading: list[list[tuple[Id, Entry, Body]]] = []
         self._storing = asyncio.Lock()
+        self._learning = asyncio.Lock()
         self._taking: dict[str, asyncio.Lock] = {}
         self._versions = Versions(0, 0)
         self._doors = Doors()
@@ -159,14 +160,15 @@ class Coordinator:
 
         Where that fails they may still have: nothing is judged before it was learned.
         """
-        while self._is_stale:
-            self._is_stale = False
-            try:
-                await self._learn()
-            except BaseException:
-                self._is_stale = True
-                raise
-        self.is_behind = False
+        async with self._learning:
+            while self._is_stale:
+                self._is_stale = False
+                try:
+                    await self._learn()
+                except BaseException:
+                    self._is_stale = True
+                    raise
+            self.is_behind = False
 
     async def _learn(self) -> None:
         row = await self.store.state(rows.WORLD, rows.DOCUMENT)
@@ -359,7 +361,7 @@ class Coordinator:
         if self.world is None:
             return False
         named = self.world.document.authority.observe
-        return any(is_named(field, (pattern,)) and is_named(principal, who) for pattern, who in named.items())
+        return any(is_named(field, (pattern,)) and is_principal(principal, who) for pattern, who in named.items())
 
     def rank_of(self, scope: str, principal: str) -> Rank:
         """Return as what an agent claims a scope: as an operator where the world file lets it, else as an agent."""

@@ -11,7 +11,7 @@ from comity.coordination.ruling import Proposal, Ruling
 from comity.core.codec import canonical, decode, digest, pack
 from comity.core.errors import ComityError, CoordinationError
 from comity.core.ids import Id, show_id
-from comity.journal.call import Attempt, Call, CallKey, Kind
+from comity.journal.call import Attempt, Call, CallKey, Kind, label_of, ticket_of
 from comity.journal.naming import actor_name
 from comity.journal.ports import View
 from comity.journal.spec import ToolSpec
@@ -94,9 +94,9 @@ class WorldGate:
     async def _judged(self, call: Call, view: View, now_us: int) -> Verdict:
         assert view.tool is not None
         args = decode(call.args)
-        ticket = rows.ticket_of(view.task, call.key, view.round)
+        ticket = ticket_of(view.task, call.key, view.round)
         proposal = Proposal(
-            call=f"{show_id(view.task)}/{rows.label_of(call.key)}",
+            call=f"{show_id(view.task)}/{label_of(call.key)}",
             ticket=ticket,
             task=view.task.hex(),
             actor=actor_name(view.tenant, view.agent),
@@ -117,7 +117,7 @@ class WorldGate:
         judged, seat = found if found is not None else (None, None)
         ruling = judged.ruling if judged is not None else self._of.undeclared(proposal)
         if ruling is None:
-            return _ALLOW
+            return self._unjudged(view.tool)
         self._of.told(proposal, ruling, now_us)
         if ruling.word == "admit":
             return self._admitted(ruling, view, judged, seat)

@@ -16,8 +16,6 @@ from comity.coordination.detectors.baseline import NO_BASELINE, Baseline
 from comity.coordination.document import WorldDocument
 from comity.coordination.picture import FieldRow, Flight
 from comity.core.codec import pack
-from comity.core.ids import Id
-from comity.journal.call import CallKey
 from comity.journal.unit import StateIs, StateRow, StateWrite
 from comity.journal.world import Claim, Plan
 
@@ -78,16 +76,6 @@ class EscalationRow(msgspec.Struct, frozen=True, array_like=True):
     asked_us: int
     answer: str = ""
     by: str = ""
-
-
-def label_of(key: CallKey) -> str:
-    """Return how a call is named within its task."""
-    return ":".join((key.branch, key.name, str(key.occurrence)))
-
-
-def ticket_of(task: Id, key: CallKey, round: int) -> str:
-    """Return the ticket that a call's reservation has."""
-    return f"{task.hex()}/{label_of(key)}#{round}"
 
 
 def epoch_guard(component: str, epoch: int) -> StateIs:

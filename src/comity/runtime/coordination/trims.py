@@ -30,7 +30,7 @@ class Trims:
             for name, value in sorted(ruling.args.items())
             if value != proposal.args.get(name)
         ]
-        line = f"- your call of {proposal.tool} was made with {', '.join(changes)} ({ruling.rule})"
+        line = f"- your call of {proposal.tool} was trimmed: {', '.join(changes)} ({ruling.rule})"
         self._lines.setdefault(proposal.task, deque(maxlen=TRIMS_MAX)).append((now_us, line))
         self._lines.move_to_end(proposal.task)
         if len(self._lines) > TASKS_MAX:
@@ -42,4 +42,4 @@ class Trims:
 
 
 def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else "something else"
+    return str(value) if isinstance(value, int | float) else "something else"

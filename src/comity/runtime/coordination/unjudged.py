@@ -1,4 +1,4 @@
-"""Acts that were let through before the world in force spoke of them: they are under way all the same, and count."""
+"""Acts that are under way when a world comes into force: what they do by it counts, whoever let them through."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from comity.coordination.picture import Flight, Picture
 from comity.coordination.ruling import Proposal
 from comity.coordination.world import World
 from comity.core.codec import decode
-from comity.core.errors import ComityError
+from comity.core.errors import ComityError, StoreError
 from comity.core.ids import show_id
-from comity.journal.call import Kind
+from comity.journal.call import Kind, ticket_of
 from comity.journal.naming import actor_name
 from comity.journal.ports import Programs, Store
+from comity.journal.spec import ToolSpec
 from comity.journal.task import TaskRow
-from comity.journal.unit import GuardFailed, OperatorSubject, StateWrite, Unit
+from comity.journal.unit import GuardFailed, OperatorSubject, StateRow, StateWrite, Unit
 from comity.kernel.ledger import Record
 from comity.runtime.coordination import rows
 from comity.runtime.on_wire import on_the_wire
@@ -26,10 +27,11 @@ log = logging.getLogger("comity.coordination")
 
 
 async def count_unjudged(store: Store, programs: Programs, world: World, version: int, now_us: int) -> bool:
-    """Reserve for the acts under way that nobody judged, once for each version of the world; False where it moved on.
+    """Reserve for what acts under way do by a version of the world; False where it, or one of them, moved on.
 
-    Until that is done nothing is judged, and what was let through by an earlier world cannot be meant any more: so none
-    is missed. Cost: the journals of the tasks that have not ended.
+    Until that is done nothing is judged by it, and what an earlier world let through cannot be meant any more: so none
+    is missed. It is done once for all, unless the program of an act is unknown here: then by the next node, too. Cost:
+    the journals of the tasks that have not ended.
     """
     marker = await store.state(rows.WORLD, rows.COUNTED)
     if marker is not None and decode(marker.value) == version:
@@ -39,39 +41,71 @@ async def count_unjudged(store: Store, programs: Programs, world: World, version
         if world.section(row.key) is not None:
             picture.restore(row.key, rows.read_field(row))
     admission = Admission(world, picture)
-    known = {row.key for row in await store.states(rows.RESERVATION)}
-    writes = [StateWrite(rows.WORLD, rows.COUNTED, str(version).encode(), marker.version if marker is not None else 0)]
+    held = {row.key: row for row in await store.states(rows.RESERVATION)}
+    writes, is_all = list[StateWrite](), True
     for task, record in await on_the_wire(store, "fleet"):
-        flight = await _flight(store, programs, admission, task, record, now_us)
-        if flight is not None and flight.ticket not in known:
-            writes.append(rows.reservation_write(rows.ReservationRow(flight, task.id, record.seq, call=record.seq)))
+        if record.key.kind != Kind.TOOL or record.effect is None or not record.effect.acts:
+            continue
+        spec = await _spec(programs, task, record)
+        is_all = is_all and (spec is not None or world.tool(record.key.name) is not None)
+        flight = await _flight(store, spec, admission, task, record, now_us)
+        if flight is not None:
+            writes += _reserved(flight, task, record, held.get(flight.ticket))
+    if is_all:
+        seen = marker.version if marker is not None else 0
+        writes.append(StateWrite(rows.WORLD, rows.COUNTED, str(version).encode(), seen))
     unit = Unit(OperatorSubject("coordination"), guards=(rows.document_guard(version),), state=tuple(writes))
     (answer,) = await store.commit([unit])
     return not isinstance(answer, GuardFailed)
 
 
+def _reserved(flight: Flight, task: TaskRow, record: Record, row: StateRow | None) -> list[StateWrite]:
+    """Return what reserves for an act: with what an earlier world reserved for it, in place of a void."""
+    before = rows.read_reservation(row) if row is not None else None
+    if before is None or before.is_void:
+        made = rows.ReservationRow(flight, task.id, record.seq, call=record.seq)
+        return [rows.reservation_write(made, row.version if row is not None else 0)]
+    assert row is not None
+    fields = {effect.field for effect in flight.effects}
+    more = (*flight.effects, *(effect for effect in before.flight.effects if effect.field not in fields))
+    if set(more) == set(before.flight.effects):
+        return []
+    both = msgspec.structs.replace(
+        before.flight, effects=more, changes=flight.changes, settle_us=max(flight.settle_us, before.flight.settle_us)
+    )
+    return [rows.reservation_write(msgspec.structs.replace(before, flight=both), row.version)]
+
+
 async def _flight(
-    store: Store, programs: Programs, admission: Admission, task: TaskRow, record: Record, now_us: int
+    store: Store, spec: ToolSpec | None, admission: Admission, task: TaskRow, record: Record, now_us: int
 ) -> Flight | None:
-    """Return what an act does by the world in force; None where that is nothing, or where it was judged."""
-    is_act = record.key.kind == Kind.TOOL and record.effect is not None and record.effect.acts
-    if not is_act or record.ticket:
-        return None
+    """Return what an act does by the world in force; None where that is nothing."""
     payload = record.performed or record.args
-    held = (await store.segments(task.tenant, [payload.sha256]))[0] if payload.sha256 else payload.inline
-    program = await programs.find(task.agent)
-    ticket = rows.ticket_of(task.id, record.key, record.round)
+    content = (await store.segments(task.tenant, [payload.sha256]))[0] if payload.sha256 else payload.inline
     proposal = Proposal(
         call=f"{show_id(task.id)}/{record.seq}",
-        ticket=ticket,
+        ticket=ticket_of(task.id, record.key, record.round),
         task=task.id.hex(),
         actor=actor_name(task.tenant, task.agent),
         tool=record.key.name,
-        args=decode(held) if held else {},
+        args=decode(content) if content else {},
     )
     try:
-        flight = admission.counted(proposal, now_us, program.tool(record.key.name) if program is not None else None)
-    except ComityError as error:
-        log.warning("call %s of task %s cannot be counted: %s", record.seq, show_id(task.id), error.message)
+        flight = admission.counted(proposal, now_us, spec)
+    except ComityError:  # declared twice: no call of it passes any more, and the world file says what it does
+        flight = admission.counted(proposal, now_us)
+    if flight is None:
         return None
-    return None if flight is None else msgspec.structs.replace(flight, phase="doubt" if record.unknown else "meant")
+    return msgspec.structs.replace(flight, phase="doubt" if record.unknown else "meant", from_us=record.at_us)
+
+
+async def _spec(programs: Programs, task: TaskRow, record: Record) -> ToolSpec | None:
+    """Return what a tool's author declared; nothing where its file cannot be loaded now."""
+    try:
+        program = await programs.find(task.agent)
+    except StoreError:
+        raise
+    except ComityError as error:
+        log.warning("what tools of agent `%s` declare is not known: %s", task.agent, error.message)
+        return None
+    return program.tool(record.key.name) if program is not None else None

@@ -223,9 +223,12 @@ class Writer:
         ticket = self._calls.get((task, call))
         if ticket is None or ticket not in self.picture.flights:
             return
-        if self.picture.flights[ticket].phase != "done":
+        flight = self.picture.flights[ticket]
+        if end == "undone" and flight.phase != "done":
+            self._dirty.update(self.picture.withdraw(flight, at_us))
+        elif flight.phase != "done":
             self.admission.settle(ticket, end, at_us)
-        if end == "failed":
+        if end in ("failed", "undone"):
             self._gone.add(ticket)
             self._forget(ticket)
 
@@ -233,13 +236,17 @@ class Writer:
         """Take note that an act was undone; return what its compensation comes to.
 
         Where nobody knows whether the act happened, both together come to nothing, so that the compensation alone may
-        not count: it took back what may never have been there. The act counts on, as it may be performed again.
+        not count: it took back what may never have been there. The act counts on, as it may be performed again. Where
+        the fields were seen in between, what was seen may have the act, and the compensation counts. Windows count the
+        steps of both.
         """
         flight = self.picture.flights.get(self._calls.get((task, call), ""))
         if flight is None or flight.phase == "done":
             return "done"
+        if any(self.picture.state(effect.field).was_seen_since(flight) for effect in flight.effects):
+            return "done"
         self._undone.add(flight.ticket)
-        return "failed"
+        return "undone"
 
     def _cancelled(self, task: Id, at_us: int) -> None:
         """Nothing of a cancelled task is performed any more, and nobody will say what became of its doubts.
@@ -249,7 +256,7 @@ class Writer:
         for (of, call), ticket in list(self._calls.items()):
             flight = self.picture.flights.get(ticket)
             if of == task and ticket in self._undone:
-                self._ended(task, call, "failed", at_us)
+                self._ended(task, call, "undone", at_us)
             elif of == task and flight is not None and flight.phase != "done":
                 self._over[ticket] = at_us
 

@@ -31,12 +31,12 @@ async def test_an_agent_is_stopped_once_and_may_be_let_go_on() -> None:
     async with here.node() as node:
         told = alarm(here.clock.wall_us())
         await acted(here, node, told, "stop")
-        assert [scope for scope, _ in await node.orders.stopped()] == ["agent:actor"]
-        await node.orders.lift("agent:actor")
+        assert [scope for scope, _ in await node.orders.stopped()] == ["agent:acme/actor"]
+        await node.orders.lift("agent:acme/actor")
         await acted(here, node, told, "stop")
         assert await node.orders.stopped() == []
         await acted(here, node, alarm(told.at_us + 1), "stop")
-        assert [scope for scope, _ in await node.orders.stopped()] == ["agent:actor"]
+        assert [scope for scope, _ in await node.orders.stopped()] == ["agent:acme/actor"]
 
 
 async def test_what_history_tells_is_acted_on_no_more() -> None:

@@ -132,7 +132,7 @@ def test_what_was_trimmed_is_told_for_a_while_and_to_its_task_alone() -> None:
     trims.ruled(asked, Ruling(word="admit"), 0)
     assert list(trims.of("t", 1)) == []
     trims.ruled(asked, Ruling(word="trim", rule="room", args={"name": "a", "to": 6}), 0)
-    assert list(trims.of("t", 1)) == ["- your call of resize was made with to = 6 instead of 9 (room)"]
+    assert list(trims.of("t", 1)) == ["- your call of resize was trimmed: to = 6 instead of 9 (room)"]
     assert list(trims.of("u", 1)) == []
     assert list(trims.of("t", TOLD_US)) == []
 
@@ -142,7 +142,7 @@ async def test_who_was_trimmed_learns_it_with_its_next_thought(tmp_path: Path) -
     async with node(tmp_path, world=world) as here:
         first, second = await here.result(await here.create("cutter", 1))
     assert "your call" not in first
-    assert "- your call of shed was made with to = 28 instead of 25 (enough)" in second
+    assert "- your call of shed was trimmed: to = 28 instead of 25 (enough)" in second
 
 
 def test_the_text_is_bounded_and_says_what_is_left_out() -> None:

@@ -34,11 +34,11 @@ class Errand:
 
 
 class Life:
-    """One life, by its seed."""
+    """One life, by its seed, in a world of any kind or of one."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, kind: str = "") -> None:
         self.pick = random.Random(seed)
-        self.small = self._small(seed)
+        self.small = self._small(seed, kind)
         self.picture = Picture(self.small.world("enforce"))
         self.admission = Admission(self.picture.world, self.picture)
         self.truth = self.small.truth
@@ -48,10 +48,10 @@ class Life:
         self.landed: set[str] = set()
         self.is_sound = possible(self.small.laws, self.small.links, self.truth, (), self.now_us) is None
 
-    def _small(self, seed: int) -> Small:
-        made = small(seed)
+    def _small(self, seed: int, kind: str) -> Small:
+        made = small(seed, kind)
         links = tuple(replace(link, lag_s=min(link.lag_s, 10.0)) for link in made.links)
-        others = [small(seed + 1_000_003 * turn) for turn in (1, 2, 3)]
+        others = [small(seed + 1_000_003 * turn, kind) for turn in (1, 2, 3)]
         acts = [*made.acts, *(act for other in others for act in other.acts)]
         here = {field for field, _ in made.truth.values}
         fitting = tuple(act for act in acts if all(touch.field in here for touch in act))
@@ -59,8 +59,8 @@ class Life:
         values = tuple((field, "up" if field.endswith(".t") and value == 0 else value) for field, value in values)
         values = tuple((field, () if field.endswith(".s") and value == 0 else value) for field, value in values)
         values = tuple((field, bool(value) if field.endswith(".p") else value) for field, value in values)
-        is_window = any(name.window_us for law in made.laws for _, name in law.names)
-        settle_s = 0.0 if is_window else self.pick.choice((0.0, 5.0))
+        self.has_windows = any(name.window_us for law in made.laws for _, name in law.names)
+        settle_s = self.pick.choice((0.0, 15.0, 40.0) if self.has_windows else (0.0, 5.0))
         return replace(made, links=links, truth=Truth(values), acts=fitting, settle_s=settle_s)
 
     # Steps
@@ -69,7 +69,7 @@ class Life:
         """Let something happen, a little later than what came before; return what."""
         self._pass(2)
         moves = (self.propose, self.propose, self.occur, self.tell, self.look, self.deliver, self.wait, self.land)
-        move = self.pick.choice(moves)
+        move = self.pick.choice((*moves, self.wait, self.land) if self.has_windows else moves)
         self._show()
         move()
         return move.__name__
@@ -99,14 +99,18 @@ class Life:
             self._happen(self.pick.choice(open_ones))
 
     def tell(self) -> None:
-        """Say what became of an act: done (if it has happened, or will within its settle time), failed, unknown."""
+        """Say what became of an act: done (if it has happened, or will within its settle time), failed, unknown.
+
+        Windows count an act by its outcome: there it has happened by then, however long it takes to show.
+        """
         open_ones = [(ticket, item) for ticket, item in self.errands.items() if item.told in ("", "unknown")]
         if not open_ones:
             return
         ticket, item = self.pick.choice(open_ones)
         ends = ["unknown", "done"] if item.act.touches is None else ["unknown", "failed"]
         end = self.pick.choice(ends)
-        if item.act.touches is not None and self.small.settle_s and self.pick.random() < 0.3:
+        may_come = bool(self.small.settle_s) and not self.has_windows
+        if item.act.touches is not None and may_come and self.pick.random() < 0.3:
             end = "done"
         item.told = end
         self.admission.settle(ticket, end, self.now_us)
@@ -129,7 +133,8 @@ class Life:
 
     def wait(self) -> None:
         """Let time pass."""
-        self._pass(self.pick.choice((1, 1_000, S, 3 * S, 12 * S, 40 * S)))
+        last_s = 30 if self.has_windows else 40
+        self._pass(self.pick.choice((1, 1_000, S, 3 * S, 12 * S, last_s * S)))
 
     def land(self) -> None:
         """Let what has settled become part of the values."""

@@ -24,10 +24,11 @@ from simulation.admission_oracle import Law, Link, Name, Touch, Truth
 
 S = 1_000_000
 WINDOW_US = 60 * S
+WIDTHS_US = (8 * S, 25 * S, 60 * S)
 NOW_US = 1_000 * S
 RESOURCES = ("x", "y")
 TYPES: dict[str, Any] = {"a": "integer", "b": "integer", "p": "boolean", "t": "text", "s": "set"}
-KINDS = ("linear", "bilinear", "general", "equality", "aggregate", "window", "bounds", "dependent")
+KINDS = ("linear", "bilinear", "general", "equality", "aggregate", "window", "windows", "bounds", "dependent")
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,11 @@ def _let(name: Name) -> str | Aggregate:
     return Aggregate(**{how: name.pattern, "within": within})
 
 
-def small(seed: int) -> Small:
-    """Return the small world of a seed."""
+def small(seed: int, kind: str = "") -> Small:
+    """Return the small world of a seed, of any kind or of one."""
     pick = random.Random(seed)
-    kind = pick.choice(KINDS)
-    with_sets = pick.random() < 0.5
+    kind = kind or pick.choice(KINDS)
+    with_sets = pick.random() < (0.15 if kind == "windows" else 0.5)
     laws = tuple(_law(pick, kind) for _ in range(pick.choice((1, 1, 2))))
     low, high = (pick.choice((-4, 0)), pick.choice((5, 8))) if kind == "bounds" else (None, None)
     if kind == "bounds":
@@ -108,7 +109,7 @@ def small(seed: int) -> Small:
         values[pick.choice(used)] = None
     steps = tuple(
         (NOW_US - pick.randrange(1, 90) * S, pick.choice(used), pick.choice((1, 2, 3, -2)))
-        for _ in range(pick.choice((0, 1, 3)) if kind == "window" else 0)
+        for _ in range(pick.choice((0, 1, 3)) if kind in ("window", "windows") else 0)
     )
     truth = Truth(tuple((name, values[name]) for name in used), tuple(sorted(steps)))
     acts = tuple(_act(pick, used, with_sets=with_sets) for _ in range(pick.choice((1, 2, 3, 3, 4))))
@@ -163,11 +164,38 @@ def _law(pick: random.Random, kind: str) -> Law:
         name = Name(how, pick.choice(("k/x.a", "k/*.a")), WINDOW_US)
         text = pick.choice((f"w <= {number // 2}", f"w + x <= {number}", f"w <= 2 or x < {number // 3}"))
         return Law(kind, (("w", name), ("x", Name("field", "k/x.a"))), text)
+    if kind == "windows":
+        return _law_of_windows(pick)
     if kind == "aggregate":
         how = pick.choice(("sum", "max", "min"))
         text = pick.choice((f"t <= {number}", f"t >= {-number // 2}", f"t + x <= {number}"))
         return Law(kind, (("t", Name(how, "k/*.a")), ("x", Name("field", "k/x.b"))), text)
     return _of(kind, f"x + y <= {number}", x="k/x.a", y="k/y.a")
+
+
+def _law_of_windows(pick: random.Random) -> Law:
+    number, names = pick.randrange(0, 6), list[tuple[str, Name]]()
+    for word, width_us in zip("wv", pick.sample(WIDTHS_US, 2), strict=True):
+        how = pick.choice(("sum_within", "sum_within", "count_within"))
+        names.append((word, Name(how, pick.choice(("k/x.a", "k/y.a", "k/*.a", "k/x.b")), width_us)))
+    names += [("x", Name("field", "k/x.a")), ("y", Name("field", "k/y.a"))]
+    text = pick.choice(
+        (
+            f"w + v <= {number}",
+            f"w - v <= {number}",
+            f"2 * w - v + x <= {number}",
+            f"v - w >= {-number}",
+            f"w >= {-number}",
+            f"w + y <= {number}",
+            f"w - x <= {number}",
+            f"w <= {number // 2} and v <= {number}",
+            f"w <= 2 or v <= {number // 2}",
+            f"max(w, v) <= {number // 2}",
+            f"w * v <= {number}",
+            f"abs(w - v) <= {number}",
+        )
+    )
+    return Law("windows", tuple(names), text)
 
 
 def _of(kind: str, text: str, **names: str) -> Law:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from comity.coordination.admission import Admission
-from comity.coordination.believed import FieldRow
+from comity.coordination.believed import FieldRow, WindowStep
 from comity.coordination.picture import Picture
 from comity.coordination.ruling import Proposal, Ruling
 from simulation.admission_oracle import Act, harms
@@ -26,7 +26,7 @@ def proposal(place: int) -> Proposal:
 def seen(world: Small, picture: Picture) -> None:
     """Give a picture the steps of the world's windows."""
     for field, value in world.truth.values:
-        steps = tuple((at_us, float(by)) for at_us, name, by in world.truth.steps if name == field)
+        steps = tuple(WindowStep(at_us, float(by)) for at_us, name, by in world.truth.steps if name == field)
         picture.restore(field, FieldRow(value, steps=steps))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -58,12 +58,20 @@ class Flight(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.done_us + self.settle_us if self.phase == "done" else 0
 
 
+class WindowStep(NamedTuple):
+    """A step within windows: `by` how much. It happened by `at_us`, and at most `span_us` earlier."""
+
+    at_us: int
+    by: float
+    span_us: int = 0
+
+
 class FieldRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is believed of a field, as it is stored.
 
     `observed_us` is 0 for a value that nobody observed, `is_proposed` says that whoever said it may not observe it.
-    `steps` are changes of it within the windows of invariants: (when, by how much), oldest first. `until_us` is when
-    the observation ended, `landed_us` when the last act that became part of the value had settled.
+    `steps` are changes of it within the windows of invariants, oldest first. `until_us` is when the observation ended,
+    `landed_us` when the last act that became part of the value had settled.
     """
 
     value: FieldValue
@@ -72,7 +80,7 @@ class FieldRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     by: str = ""
     is_proposed: bool = True
     observation: str = ""
-    steps: tuple[tuple[int, float], ...] = ()
+    steps: tuple[WindowStep, ...] = ()
     proposed: FieldValue = None
     until_us: int = 0
     landed_us: int = 0
@@ -95,7 +103,7 @@ class FieldState(msgspec.Struct, gc=False):
     by: str = ""
     is_proposed: bool = True
     observation: str = ""
-    steps: list[tuple[int, float]] = msgspec.field(default_factory=list)
+    steps: list[WindowStep] = msgspec.field(default_factory=list)
     proposed: FieldValue = None
     until_us: int = 0
     landed_us: int = 0
@@ -168,11 +176,17 @@ class FieldState(msgspec.Struct, gc=False):
         self.landed_us = max(self.landed_us, flight.settled_us)
         return True
 
-    def stepped(self, at_us: int, by: float, since_us: int) -> None:
+    def stepped(self, step: WindowStep, since_us: int) -> None:
         """Remember a step for windows; those before `since_us` are in none any more."""
-        insort(self.steps, (at_us, by))
-        if self.steps[0][0] <= since_us:
-            self.steps = [step for step in self.steps if step[0] > since_us]
+        insort(self.steps, step)
+        self.forget_steps(since_us)
+
+    def forget_steps(self, until_us: int) -> bool:
+        """Forget the steps that happened by then; tell whether there were any."""
+        if not self.steps or self.steps[0].at_us > until_us:
+            return False
+        self.steps = [step for step in self.steps if step.at_us > until_us]
+        return True
 
     def was_seen_since(self, flight: Flight) -> bool:
         """Tell whether the field was seen since an act began: its value may have all or some of the act already."""

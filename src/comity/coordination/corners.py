@@ -27,7 +27,7 @@ from comity.core.expression import ExpressionError, Value
 from comity.journal.world import FieldValue
 
 WINDOWS_MAX = 8
-"""So many moments at which a step leaves a window are tried; with more, ranges must do."""
+"""So many states of the windows are tried, as steps leave them; with more, ranges must do."""
 ELEMENTS_MAX = 8
 """A set is tried with each choice of so many elements."""
 
@@ -75,7 +75,7 @@ def known_values(
     """Return what is known of an invariant's names, in plain values, as an act with these effects finds them."""
     scene = Scene(instance, picture, effects, now_us)
     trial = Trial(scene, instance.parts[0])
-    values = trial.values(trial.start, next(scene.windows()))
+    values = trial.values(trial.start, scene.in_windows())
     return tuple(
         (name, value) for name, value in values.items() if isinstance(value, bool | int | float | str) or value is None
     )
@@ -100,35 +100,35 @@ class Trial:
 
     def judge(self) -> Finding:
         """Tell what the act means for the condition."""
-        held = list(self._scene.windows()) if self._windows else [{}]
+        held = self._scene.in_windows()
         last = self._after(self.start, self._scene.mine, len(self._scene.mine.stages))
-        is_broken = not self.is_unknown() and self._is_bad(self.start, held[0])
-        rises = self._is_higher(self.start, last, held[0])
-        breaks = not self._is_safe(held)
+        is_broken = not self.is_unknown() and self._is_bad(self.start, held)
+        rises = self._is_higher(self.start, last, held)
+        breaks = not self._is_safe()
         if not breaks:
-            is_mended = is_broken and not self._is_bad(last, held[0])
+            is_mended = is_broken and not self._is_bad(last, held)
             return Finding(is_broken=is_broken, improves=is_broken and (is_mended or rises), presses=not rises)
-        alone = any(self._worsens(self._stage(place), self.start, held[0]) for place in self._places())
-        late = last
+        alone = any(self._worsens(self._stage(place), self.start, held) for place in self._places())
+        late, emptied = last, dict.fromkeys(held, 0.0)
         for leave in self._leaving(self._scene.mine):
             late = leave(late)
-            alone = alone or self._worsens(late, self.start, held[-1])
+            alone = alone or self._worsens(late, self.start, emptied)
         return Finding(True, alone, is_unknown=self.is_unknown(), is_broken=is_broken, presses=True)
 
-    def _is_safe(self, held: Sequence[Mapping[str, float]]) -> bool:
+    def _is_safe(self) -> bool:
         try:
-            return not any(self._may_break(now) for now in held) if len(held) <= WINDOWS_MAX else self._is_sure(held)
+            return not any(self._may_break(held) for held in self._scene.windows(WINDOWS_MAX))
         except TooMany:
-            return self._is_sure(held)
+            return self._is_sure()
 
     def is_unknown(self) -> bool:
         """Tell whether a name of the condition has no value by what is known."""
-        values = self.values(self.start, next(self._scene.windows()))
+        values = self.values(self.start, self._scene.in_windows())
         return any(values[name] is None for name in self._part.condition.names)
 
     def is_false_now(self) -> bool:
         """Tell whether the condition is false by what is known."""
-        return self._is_bad(self.start, next(self._scene.windows()))
+        return self._is_bad(self.start, self._scene.in_windows())
 
     def values(self, state: State, windows: Mapping[str, float]) -> dict[str, Value]:
         """Return the values of the invariant's names in a state."""
@@ -165,7 +165,8 @@ class Trial:
 
     def _may_break(self, windows: Mapping[str, float]) -> bool:
         """Try every order of every choice of what is in flight, with the act at every place."""
-        empty_us = min((term.window_us for name, term in self._windows if windows[name]), default=NEVER_US)
+        holding = (term.window_us for name, term in self._windows if abs(windows[name]) > TOLERANCE)
+        empty_us = min(holding, default=NEVER_US)
         chains: list[list[Callable[[Both], Both]]] = [
             [_in_both(move) for move in self._moves(piece, NEVER_US)] for piece in self._scene.others
         ]
@@ -275,18 +276,18 @@ class Trial:
 
     # Ranges
 
-    def _is_sure(self, held: Sequence[Mapping[str, float]]) -> bool:
-        ranges = dict(self._ranges(held))
+    def _is_sure(self) -> bool:
+        ranges = dict(self._ranges())
         return surely(self._part.condition, ranges) and not any(
             isinstance(ranges[name], Among) and None in ranges[name] for name in self._part.condition.names
         )
 
-    def _ranges(self, held: Sequence[Mapping[str, float]]) -> Iterator[tuple[str, Possible]]:
+    def _ranges(self) -> Iterator[tuple[str, Possible]]:
         """Yield what each name of the invariant may be, with everything in flight and this act."""
         fields = {name: _possible(self._scene, name) for name in self._slots}
         for name, term in self._windows:
             steps = [self._scene.step(term, effect, piece) for piece in self._scene.pieces for effect in piece.effects]
-            low, high = min(now[name] for now in held), max(now[name] for now in held)
+            low, high = -self._scene.most([(term, -1.0)])[1], self._scene.most([(term, 1.0)])[1]
             yield name, Span(low + sum(s for s in steps if s < 0), high + sum(s for s in steps if s > 0))
         for name, term, read in self._reads:
             touched = [field for field in self._slots if self._scene.is_of(field, term)]

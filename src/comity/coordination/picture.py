@@ -18,6 +18,7 @@ from comity.coordination.believed import (
     FieldState,
     Flight,
     Phase,
+    WindowStep,
     applied,
     commute,
     fields_of,
@@ -44,7 +45,7 @@ class Group:
         self.members: dict[str, FieldState] = {}
         self.flights: dict[str, Flight] = {}
         self._total: tuple[float, frozenset[str]] | None = None
-        self._steps: list[tuple[int, float]] | None = None
+        self._steps: list[WindowStep] | None = None
 
     def changed(self) -> None:
         """Take that a member came, went or changed."""
@@ -67,7 +68,7 @@ class Group:
         self._total = found if is_lasting else None
         return found
 
-    def steps(self) -> list[tuple[int, float]]:
+    def steps(self) -> list[WindowStep]:
         """Return the steps of the members for windows, oldest first."""
         if self._steps is None:
             self._steps = sorted(step for state in self.members.values() for step in state.steps)
@@ -267,7 +268,7 @@ class Picture:
             state = self.state(effect.field)
             if state.land(flight, effect):
                 changed.append(effect.field)
-        changed += self._stepped(flight, flight.done_us)
+        changed += self._stepped(flight, flight.from_us, flight.done_us)
         self._forget(flight.ticket)
         for name in changed:
             self._changed(name)
@@ -275,20 +276,19 @@ class Picture:
 
     def withdraw(self, flight: Flight, at_us: int) -> list[str]:
         """Forget an act that was taken back, or took one back; return the fields whose windows have its steps now."""
-        changed = self._stepped(flight, at_us)
+        changed = self._stepped(flight, 0, at_us)  # or it never happened: its steps may be in no window
         self.drop(flight.ticket)
         for name in changed:
             self._changed(name)
         return changed
 
-    def _stepped(self, flight: Flight, done_us: int) -> list[str]:
+    def _stepped(self, flight: Flight, from_us: int, done_us: int) -> list[str]:
         found: list[str] = []
         for effect in flight.effects:
             window_us = self.world.window_us(effect.field) if not effect.lag_us else 0
             if window_us:
-                # What was taken away may leave a window as early as it may have happened, what was added as late.
-                by = step_of(effect)
-                self.state(effect.field).stepped(flight.from_us if by < 0 else done_us, by, done_us - window_us)
+                step = WindowStep(done_us, step_of(effect), done_us - from_us)
+                self.state(effect.field).stepped(step, done_us - window_us)
                 found.append(effect.field)
         return found
 
@@ -345,9 +345,7 @@ class Picture:
         self.plan_steps = {name: steps for name, steps in self.plan_steps.items() if name in self.plans}
         gone: list[str] = []
         for name, state in self.fields.items():
-            window_us = self.world.window_us(name)
-            if state.steps and state.steps[0][0] <= now_us - window_us:
-                state.steps = [step for step in state.steps if step[0] > now_us - window_us]
+            if state.forget_steps(now_us - self.world.window_us(name)):
                 self._changed(name)
             is_idle = name not in self._named and name not in self.flights_by_field and not state.steps
             if is_idle and state.observed_us == 0 and state.version == 0:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 
 import msgspec
 
-from comity.coordination.believed import Effect, FieldState, Flight, step_of
+from comity.coordination.believed import Effect, FieldState, Flight, WindowStep, step_of
 from comity.coordination.invariant import BoundTerm, Instance
-from comity.coordination.orders import stages
+from comity.coordination.orders import TooMany, stages
 from comity.coordination.picture import Picture
 from comity.journal.world import FieldValue
 
 Effects = tuple[Effect, ...]
+End = tuple[int, int, float, int]
+"""When a step leaves a window at the earliest and at the latest, how it counts, and which window."""
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
@@ -93,25 +95,60 @@ class Scene:
             return 0.0
         return step_of(effect) if term.kind == "sum_within" else 1.0
 
-    def windows(self) -> Iterator[dict[str, float]]:
-        """Yield what the windows hold now, and then each time that a step leaves one: nobody has to act for that."""
-        terms = {name: term for name, term in self.instance.terms.items() if term.window_us}
-        steps = {name: self.steps(term) for name, term in terms.items()}
-        held = {name: sum(by for _, by in there) for name, there in steps.items()}
-        yield dict(held)
-        ends = sorted((at_us + terms[name].window_us, name, by) for name, there in steps.items() for at_us, by in there)
-        for place, (end_us, name, by) in enumerate(ends):
-            held[name] -= by
-            if place + 1 == len(ends) or ends[place + 1][0] > end_us:
-                yield dict(held)
+    def in_windows(self) -> dict[str, float]:
+        """Return what the windows hold by what is known."""
+        terms = self.instance.terms
+        return {name: sum(by for _, _, by in self.leaving(term)) for name, term in terms.items() if term.window_us}
 
-    def steps(self, term: BoundTerm) -> list[tuple[int, float]]:
-        """Return what a window holds now, oldest first: when it was, and how much."""
-        held = self.held(term)
-        return held if term.kind == "sum_within" else [(at_us, 1.0) for at_us, _ in held]
+    def windows(self, count_max: int) -> list[dict[str, float]]:
+        """Return all that the windows may hold, now and as steps leave: nobody has to act for that.
 
-    def held(self, term: BoundTerm) -> list[tuple[int, float]]:
-        """Return the steps in a window now, oldest first, be they counted or added up."""
+        Steps of which nobody knows which was first leave in any order.
+
+        Raises:
+            TooMany: it is more than `count_max`.
+        """
+        held, terms = self.in_windows(), self.instance.terms
+        start = tuple(held.values())
+        found = {start}
+        ends = [(*end, place) for place, name in enumerate(held) for end in self.leaving(terms[name])]
+        for together in _together(sorted(ends)):
+            is_one = together[0][0] == max(late_us for _, late_us, _, _ in together)
+            states = {start}
+            for _, _, by, place in together:
+                states |= {_less(state, by, place) for state in states}
+                start = _less(start, by, place)
+                if not is_one and len(states) > count_max:
+                    raise TooMany
+            found |= {start} if is_one else states
+            if len(found) > count_max:
+                raise TooMany
+        return [dict(zip(held, state, strict=True)) for state in found]
+
+    def most(self, terms: Iterable[tuple[BoundTerm, float]]) -> tuple[float, float]:
+        """Return what windows add up to, each with its factor: by what is known, and at most as steps leave."""
+        ends: list[tuple[int, float]] = []
+        for term, factor in terms:
+            for early_us, late_us, by in self.leaving(term):
+                step = factor * by
+                ends.append((late_us, -step) if step > 0 else (early_us, -step))
+        now = -sum(change for _, change in ends)
+        most = left = now
+        for _, change in sorted(ends):
+            left += change
+            most = max(most, left)
+        return now, most
+
+    def leaving(self, term: BoundTerm) -> list[tuple[int, int, float]]:
+        """Return the steps in a window: when each leaves it at the earliest and at the latest, and how it counts."""
+        width_us, is_sum = term.window_us, term.kind == "sum_within"
+        return [
+            (at_us - span_us + width_us, at_us + width_us, by if is_sum else 1.0)
+            for at_us, by, span_us in self.held(term)
+        ]
+
+    def held(self, term: BoundTerm) -> list[WindowStep]:
+        """Return the steps that may be in a window now, oldest first, be they counted or added up."""
         name, picture = term.name, self.picture
         there = picture.peek(name).steps if term.pattern is None else picture.group(name).steps()
         return there[bisect_right(there, (self.now_us - term.window_us, inf)) :]
@@ -150,3 +187,21 @@ class Scene:
             return False
         waited_us = self.now_us - flight.done_us if flight.done_us else 0
         return effect.lag_us - waited_us <= self.instance.horizon_us
+
+
+def _together(ends: Iterable[End]) -> Iterator[list[End]]:
+    """Yield, one after the other, the ends of which nobody knows which comes first."""
+    made: list[End] = []
+    until_us = 0
+    for end in ends:
+        if made and end[0] > until_us:
+            yield made
+            made = []
+        made.append(end)
+        until_us = max(until_us, end[1])
+    if made:
+        yield made
+
+
+def _less(state: tuple[float, ...], by: float, place: int) -> tuple[float, ...]:
+    return (*state[:place], state[place] - by, *state[place + 1 :])

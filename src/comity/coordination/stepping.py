@@ -78,7 +78,7 @@ def _counted(scene: Scene, form: Form) -> float | None:
         if term.kind == "count_within":
             least, added = factor, factor * len(held)
         else:
-            steps = [factor * by for _, by in held]
+            steps = [factor * step.by for step in held]
             least, added = min(steps), sum(steps)
         if least < 0:
             return None

@@ -148,12 +148,10 @@ class Sum:
         """Return the times to come: from now on, and after each width of a window."""
         if not self._form.windows:
             return (Future(0.0, 0.0, 0),)
-        names = {term: name for name, term in self._scene.instance.terms.items()}
-        times, made = list(self._scene.windows()), list[Future]()
+        made: list[Future] = []
         for gone_us in (0, *sorted({term.window_us for term, _ in self._form.windows})):
-            kept = [(names[term], factor) for term, factor in self._form.windows if term.window_us > gone_us]
-            sums = [sum(factor * held[name] for name, factor in kept) for held in times]
-            made.append(Future(sums[0], max(sums), gone_us))
+            kept = [(term, factor) for term, factor in self._form.windows if term.window_us > gone_us]
+            made.append(Future(*self._scene.most(kept), gone_us))
         return tuple(made)
 
     def _appearing(self) -> float:

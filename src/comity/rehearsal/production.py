@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from comity.coordination.admission import Admission
-from comity.coordination.believed import Effect, FieldRow, Flight
+from comity.coordination.believed import Effect, FieldRow, Flight, WindowStep
 from comity.coordination.picture import Picture
 from comity.coordination.ruling import Proposal
 from comity.journal.world import FieldValue
@@ -55,14 +55,14 @@ class ProductionAdmitter:
             picture.hold(self._flight(number, item))
         return picture
 
-    def _steps(self, state: Shared) -> dict[int, tuple[tuple[int, float], ...]]:
+    def _steps(self, state: Shared) -> dict[int, tuple[WindowStep, ...]]:
         """Return what was counted of windows as steps of a field in each."""
-        found: dict[int, tuple[tuple[int, float], ...]] = {}
+        found: dict[int, tuple[WindowStep, ...]] = {}
         for mark, counted in zip(self._model.marks, state.marks, strict=True):
             place = min(mark.places, default=-1)
             if place >= 0 and counted:
                 many = min(int(counted), STEPS_MAX) if mark.is_count else 1
-                found[place] = tuple((NOW_US - 1, counted / many) for _ in range(many))
+                found[place] = tuple(WindowStep(NOW_US - 1, counted / many) for _ in range(many))
         return found
 
     def _flight(self, number: int, item: Flying) -> Flight:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from comity.coordination.believed import Effect, Flight
+from comity.coordination.believed import Effect, Flight, WindowStep
 from comity.coordination.corners import is_false, judge
 from comity.coordination.document import Aggregate, InvariantSection
 from comity.coordination.finding import Finding
@@ -150,9 +150,67 @@ def test_a_window_counts_what_was_done_and_what_is_in_flight_once() -> None:
 
 def test_what_was_taken_away_leaves_a_window_too() -> None:
     desk = law("w <= 5", w=Aggregate(sum="svc/{name}.n", within="60s"))
-    desk.picture.state(N).steps = [(NOW - 50 * S, -3.0), (NOW - 1 * S, 4.0)]
+    desk.picture.state(N).steps = [WindowStep(NOW - 50 * S, -3.0), WindowStep(NOW - 1 * S, 4.0)]
     assert not found(desk, Effect(N, "add", 1)).breaks
     assert found(desk, Effect(N, "add", 2)).breaks
+
+
+def judged(desk: Desk, *effects: Effect) -> Finding:
+    (instance,) = [item for item in desk.picture.instances(effects[0].field) if item.rule == "law"]
+    return judge(instance, desk.picture, effects, desk.now)
+
+
+@pytest.mark.parametrize(
+    ("how", "holds"),
+    [
+        ("sum", "w >= -3"),
+        ("sum", "w >= -3 or load > 99"),
+        ("count", "w <= 1"),
+        ("count", "w <= 1 or load > 99"),
+    ],
+)
+def test_a_step_stays_in_a_window_as_long_as_it_may_have_happened_late(how: str, holds: str) -> None:
+    desk = law(holds, w=Aggregate(**{how: N, "within": "60s"}), load=LOAD)
+    desk.ask("slow", "scale", {"by": -2})
+    desk.now += 50 * S
+    desk.done("slow", 15)
+    assert desk.land() == ["slow"]
+    assert judged(desk, Effect(N, "add", -2)).breaks
+    desk.now += 45 * S
+    assert not judged(desk, Effect(N, "add", -2)).breaks
+
+
+@pytest.mark.parametrize("holds", ["load - w <= 12", "load - w <= 12 or load > 99"])
+def test_a_step_leaves_a_window_as_early_as_it_may_have_happened(holds: str) -> None:
+    desk = law(holds, w=Aggregate(sum=N, within="60s"), load=LOAD)
+    desk.picture.state(N).steps = [WindowStep(NOW - 20 * S, -3.0), WindowStep(NOW - 10 * S, 4.0, 30 * S)]
+    assert judged(desk, Effect(LOAD, "add", 1)).breaks
+    desk.picture.state(N).steps = [WindowStep(NOW - 20 * S, -1.0), WindowStep(NOW - 10 * S, 4.0, 5 * S)]
+    assert not judged(desk, Effect(LOAD, "add", 1)).breaks
+
+
+@pytest.mark.parametrize("holds", ["w + load <= 15", "w + load <= 15 or load > 99"])
+def test_what_is_in_flight_may_be_older_than_what_a_window_holds(holds: str) -> None:
+    desk = law(holds, w=Aggregate(sum=N, within="60s"), load=LOAD)
+    fly(desk, "old", Effect(N, "add", -3), Effect(LOAD, "add", 3))
+    desk.now += 50 * S
+    desk.picture.state(N).steps = [WindowStep(desk.now, 2.0)]
+    assert judged(desk, Effect(N, "add", 1)).breaks
+
+
+@pytest.mark.parametrize("holds", ["n - w + load <= 16", "n - w + load <= 16 or load > 99"])
+def test_what_a_value_may_have_already_may_still_be_new_to_a_window(holds: str) -> None:
+    desk = law(holds, n=N, w=Aggregate(sum=N, within="60s"), load=LOAD)
+    fly(desk, "half", Effect(N, "add", -3))
+    desk.see(N, 2, at=NOW + S)
+    assert judged(desk, Effect(LOAD, "add", 3)).breaks
+    assert not judged(desk, Effect(LOAD, "add", 1)).breaks
+
+
+def test_a_window_whose_steps_have_left_is_empty_whatever_is_left_of_their_sum() -> None:
+    desk = law("w + load <= 12 or load > 99", w=Aggregate(sum=N, within="60s"), load=LOAD)
+    desk.picture.state(N).steps = [WindowStep(NOW - (40 - place) * S, by) for place, by in enumerate((0.1, 0.2, 0.3))]
+    assert judged(desk, Effect(N, "add", -3), Effect(LOAD, "add", 3)).breaks
 
 
 def test_a_half_seen_act_is_parted() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comity.coordination.believed import Effect, Flight, applied, commute
+from comity.coordination.believed import Effect, Flight, WindowStep, applied, commute
 from comity.coordination.document import Aggregate, DependencySection, FieldSection, InvariantSection, KindSection
 from comity.coordination.picture import Picture, covers
 from comity.coordination.world import World
@@ -242,7 +242,7 @@ def test_steps_are_kept_for_windows_alone_and_as_long_as_these() -> None:
         desk.ask(f"k{number}", "scale", {"by": 1})
         desk.done(f"k{number}", 25)
         desk.land()
-    assert desk.picture.state(N).steps == [(NOW + place * 25 * S, 1.0) for place in (1, 2, 3)]
+    assert desk.picture.state(N).steps == [WindowStep(NOW + place * 25 * S, 1.0) for place in (1, 2, 3)]
     desk.picture.evict(desk.now + 1_000 * S)
     assert desk.picture.state(N).steps == []
     without = Desk()

@@ -72,9 +72,8 @@ demo: setup
 	@echo "demo: examples/release_clerk/demo.py $(CHAPTER)"
 	@$(BIN)/python examples/release_clerk/demo.py $(CHAPTER)
 
-# The tests of one file share what they start (nodes, PostgreSQL, the client matrix), so a file stays with one worker; the
-# long ones come first, as they are collected, so that no worker waits for the other at the end.
-PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# The tests of one file share what they start (nodes, PostgreSQL, the client matrix), so a file stays with one worker.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 test: setup lint
 	@echo "test: pytest, without the slow sweeps"

@@ -10,10 +10,12 @@ import msgspec
 from comity.journal.entry import Intent, Outcome, Waiting
 from comity.journal.task import State
 from comity.journal.world import Claim, Observation
+from comity.runtime.account import read_account
 from comity.runtime.coordination import rows
 from comity.runtime.coordination.applying import WorldDesk
+from comity.server.documents import CallDocument, call_document
 from service_stage import GATES, begun, picture, stage, world
-from stage import of
+from stage import Stage, of
 
 
 async def test_an_act_that_fits_is_meant_with_what_it_touches() -> None:
@@ -44,6 +46,14 @@ async def test_what_does_not_fit_is_refused_with_the_numbers_and_never_meant() -
         assert not of(await here.bodies(task), Intent)
 
 
+async def shown_calls(here: Stage, task: bytes) -> list[CallDocument]:
+    """Return a task's calls as people are shown them."""
+    row = await here.store.task(task)
+    assert row is not None
+    account = await read_account(here.store, row)
+    return [call_document(account, record) for record in account.calls]
+
+
 async def test_what_fits_in_part_is_trimmed_and_the_intent_says_what_was_performed() -> None:
     here = stage()
     async with here.node() as node:
@@ -52,6 +62,8 @@ async def test_what_fits_in_part_is_trimmed_and_the_intent_says_what_was_perform
         (intent,) = of(await here.bodies(task), Intent)
         assert intent.performed
         assert intent.touched.changes[0].value == 6
+        (shown,) = await shown_calls(here, task)
+        assert (shown.args, shown.performed) == ({"name": "a", "to": 9}, {"name": "a", "to": 6})
 
 
 async def test_what_fits_only_if_something_in_flight_fails_waits_until_that_is_known() -> None:
@@ -65,6 +77,9 @@ async def test_what_fits_only_if_something_in_flight_fails_waits_until_that_is_k
         await here.clock.advance(0.5)
         assert of(await here.bodies(second), Waiting)[0].why.startswith("room: `all <= 8` (room) could become false")
         assert not of(await here.bodies(second), Intent)
+        (shown,) = await shown_calls(here, second)
+        assert (shown.phase, shown.performed) == ("waits:_deferred", None)
+        assert (shown.error or "").startswith("room: ")
         GATES["a"].set()
         await here.ended(node, first)
         ((code, *_),) = await here.ended(node, second)

@@ -22,6 +22,7 @@ from comity.journal.world import Observation, Touch
 from comity.runtime.coordination import assembly, rows
 from comity.runtime.coordination.applying import WorldDesk
 from comity.runtime.coordination.unjudged import count_unjudged
+from comity.runtime.on_wire import on_the_wire
 from service_stage import GATES, actor, begun, grow, look, picture, resize, stage, world
 from stage import Stage, of
 
@@ -235,3 +236,34 @@ async def test_it_is_counted_once_however_many_ask_at_once(monkeypatch: pytest.M
         for task in tasks:
             await here.until(node, task, State.SUCCEEDED)
         assert counts == [2]
+
+
+@agent
+async def sleeper(context: Context) -> None:
+    """Sleep."""
+    await context.sleep(10_000)
+
+
+@agent
+async def parent(context: Context) -> None:
+    """Spawn, and act."""
+    await context.spawn("sleeper", None)
+    await context.act("grow", name="a", by=3)
+
+
+async def test_a_doubt_of_a_task_that_waits_for_its_children_to_end_is_on_the_wire_and_counts() -> None:
+    GATES.clear()
+    here = Stage(actor, parent, sleeper, grow, resize, look)
+    GATES["a"] = asyncio.Event()
+    async with here.node() as node:
+        first = await node.create("parent", None)
+        await here.clock.advance(2.0)
+        await node.orders.stop("agent:sleeper")
+        await here.clock.advance(2.0)
+        await node.orders.cancel(first)
+        await here.until(node, first, State.WAITING)
+        assert [row.id for row, _ in await on_the_wire(here.store, "agent:parent")] == [first]
+        await WorldDesk(here.store, here.clock, "ann").apply(world())
+        second = await begun(here, node, ("grow", {"name": "b", "by": 2}))
+        await here.clock.advance(1.0)
+        assert of(await here.bodies(second), Intent) == []
